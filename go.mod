@@ -1,0 +1,3 @@
+module github.com/semantic-id/semantic-id
+
+go 1.25.0
