@@ -34,5 +34,5 @@ const (
 	ControlLevels        // how many levels there are
 	ControlDone          // steps done: iterations of this level (fit), rows (encode)
 	ControlTotal         // the most steps there can be
-	ControlLen = 8       // words in a block; the rest is reserved and zero
+	ControlLen    = 8    // words in a block; the rest is reserved and zero
 )
