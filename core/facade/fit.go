@@ -1,0 +1,75 @@
+package facade
+
+import (
+	"fmt"
+
+	"github.com/semantic-id/semantic-id/core"
+	"github.com/semantic-id/semantic-id/core/rqkmeans"
+)
+
+// Bits of flagsOut of RQKMeansFit.
+const (
+	FlagNotConverged = 1 << iota // the level used up maxIter
+	FlagNotDistinct              // fewer distinct rows than centroids
+)
+
+// RQKMeansFit fits residual k-means to x, float32 (rows, dim), with a float64 weight per row at weightsAddr (0: equal
+// weights). ksAddr holds levels int64, the centroids of each level. On success it writes the codebooks (booksAddr holds
+// levels uint64 addresses, level l taking float32 (ks[l], dim)), the codes of x (int32 (rows, levels), unless codesAddr
+// is 0) and per level the inertia (float64), the iterations (int64) and the flags (int64); otherwise nothing.
+func RQKMeansFit(xAddr uint64, rows, dim int64, weightsAddr uint64, levels int64, ksAddr uint64, metric, maxIter int64, tol float64,
+	restarts int64, seed uint64, booksAddr, codesAddr, inertiaAddr, itersAddr, flagsAddr, controlAddr uint64, errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		x, err := matrix(xAddr, rows, dim)
+		if err != nil {
+			return err
+		}
+		if levels < 1 || levels > maxLevels {
+			return fmt.Errorf("%w: %d levels, want 1 to %d", core.ErrParam, levels, maxLevels)
+		}
+		p := rqkmeans.Params{Metric: core.Metric(metric), MaxIter: int(maxIter), Tol: tol, Restarts: int(restarts), Seed: seed}
+		for _, k := range slice[int64](ksAddr, levels) {
+			p.Clusters = append(p.Clusters, int(k))
+		}
+		var weights []float64
+		if weightsAddr != 0 {
+			weights = slice[float64](weightsAddr, rows)
+		}
+		control := controlAt(controlAddr)
+		ctx, stop := control.context()
+		defer stop()
+		control.set(ControlLevels, int(levels))
+		control.set(ControlTotal, int(maxIter*restarts))
+		p.Progress = func(level, done int) {
+			control.set(ControlLevel, level)
+			control.set(ControlDone, done)
+		}
+		m, fitted, account, err := rqkmeans.Fit(ctx, x, weights, p)
+		if err != nil {
+			return err
+		}
+		out, err := codebooks(levels, dim, ksAddr, booksAddr)
+		if err != nil {
+			return err
+		}
+		for l, b := range m.Books() {
+			copy(out[l].Data, b.Data)
+		}
+		if codesAddr != 0 {
+			copy(slice[int32](codesAddr, rows*levels), fitted.Data)
+		}
+		for l, a := range account {
+			slice[float64](inertiaAddr, levels)[l] = a.Inertia
+			slice[int64](itersAddr, levels)[l] = int64(a.Iters)
+			var flags int64
+			if !a.Converged {
+				flags |= FlagNotConverged
+			}
+			if !a.Distinct {
+				flags |= FlagNotDistinct
+			}
+			slice[int64](flagsAddr, levels)[l] = flags
+		}
+		return nil
+	})
+}

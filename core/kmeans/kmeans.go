@@ -1,0 +1,116 @@
+// Package kmeans clusters float32 rows into one codebook of K centroids. A residual quantizer calls Fit once a level,
+// on what the levels before left over. Distances are squared Euclidean. Sums run in float64 and in a fixed order, so
+// equal data and Params give equal centroids on any number of threads and every CPU.
+//
+// Seeding: greedy k-means++ (Arthur, Vassilvitskii, SODA 2007); refinement: Lloyd (IEEE Trans. Inf. Theory 28(2), 1982).
+package kmeans
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/semantic-id/semantic-id/core"
+)
+
+// Params sets up Fit. Start from DefaultParams and change fields: 0 is then a value, not "unset".
+type Params struct {
+	K        int     // centroids, from 1 to the number of rows
+	MaxIter  int     // most Lloyd iterations, at least 1
+	Tol      float64 // stop when the summed squared centroid shift is <= Tol × the mean column variance; 0: when no label moves
+	Restarts int     // runs from different seeds, at least 1; the one of least inertia is kept
+	Seed     uint64
+
+	// Progress, when set, is called from the calling goroutine after each Lloyd iteration over all rows with the
+	// number done so far, over all restarts.
+	Progress func(done int)
+}
+
+// DefaultParams returns k centroids, 100 iterations, a Tol of 1e-4 and one restart.
+func DefaultParams(k int) Params { return Params{K: k, MaxIter: 100, Tol: 1e-4, Restarts: 1} }
+
+// Check returns an ErrParam for the first field that cannot be used with this many rows.
+func (p Params) Check(rows int) error {
+	switch {
+	case p.K < 1 || p.K > rows:
+		return fmt.Errorf("kmeans: %w: K is %d, want 1 to %d, the number of rows", core.ErrParam, p.K, rows)
+	case p.MaxIter < 1:
+		return fmt.Errorf("kmeans: %w: MaxIter is %d, want at least 1", core.ErrParam, p.MaxIter)
+	case !(p.Tol >= 0) || math.IsInf(p.Tol, 1):
+		return fmt.Errorf("kmeans: %w: Tol is %g, want a number >= 0", core.ErrParam, p.Tol)
+	case p.Restarts < 1:
+		return fmt.Errorf("kmeans: %w: Restarts is %d, want at least 1", core.ErrParam, p.Restarts)
+	}
+	return nil
+}
+
+// Result is one fitted codebook.
+type Result struct {
+	Centroids core.Matrix // K rows
+	Labels    []int32     // the nearest centroid of each row, by the definition of a code
+	Inertia   float64     // sum over rows of weight × squared distance to the centroid
+	Iters     int         // Lloyd iterations over all rows, of the restart that was kept
+	Converged bool        // false: MaxIter ended it
+	Distinct  bool        // false: fewer distinct rows (of positive weight) than K, so some centroids are copies
+}
+
+// Fit clusters the rows of x. weights holds a finite weight >= 0 for each row, at least one of them positive, or is nil
+// for equal weights; a row of weight 0 gets a label and moves nothing. Fit ends early with the error of ctx.
+func Fit(ctx context.Context, x core.Matrix, weights []float64, p Params) (*Result, error) {
+	if err := x.Check(); err != nil {
+		return nil, fmt.Errorf("kmeans: %w", err)
+	}
+	if err := p.Check(x.Rows); err != nil {
+		return nil, err
+	}
+	if err := checkWeights(weights, x.Rows); err != nil {
+		return nil, err
+	}
+	var best *Result
+	done := 0
+	for restart := range p.Restarts {
+		run := &lloyd{x: x, weights: weights, p: p, seed: mix(p.Seed, uint64(restart))}
+		run.progress = func() {
+			done++
+			if p.Progress != nil {
+				p.Progress(done)
+			}
+		}
+		r, err := run.fit(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if best == nil || r.Inertia < best.Inertia {
+			best = r
+		}
+	}
+	return best, nil
+}
+
+func checkWeights(weights []float64, rows int) error {
+	if weights == nil {
+		return nil
+	}
+	if len(weights) != rows {
+		return fmt.Errorf("kmeans: %w: %d weights for %d rows", core.ErrShape, len(weights), rows)
+	}
+	var sum float64
+	for i, w := range weights {
+		if !(w >= 0) || math.IsInf(w, 1) {
+			return fmt.Errorf("kmeans: %w: the weight of row %d is %g, want a finite number >= 0", core.ErrParam, i, w)
+		}
+		sum += w
+	}
+	if sum == 0 || math.IsInf(sum, 1) {
+		return fmt.Errorf("kmeans: %w: the weights sum to %g, want a finite number > 0", core.ErrParam, sum)
+	}
+	return nil
+}
+
+// mix hashes two words into one (the finalizer of SplitMix64: Steele, Lea, Flood, OOPSLA 2014).
+func mix(a, b uint64) uint64 {
+	z := a + (b+1)*0x9e3779b97f4a7c15
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}

@@ -1,0 +1,185 @@
+package rqkmeans
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/semantic-id/semantic-id/core"
+	"github.com/semantic-id/semantic-id/core/internal/f32"
+	"github.com/semantic-id/semantic-id/core/internal/par"
+)
+
+// blockRows is how many rows one goroutine takes through all levels at a time. It changes no code.
+const blockRows = 256
+
+// Model is a fitted quantizer. It is read-only, so many goroutines may use it at once.
+type Model struct {
+	metric  core.Metric
+	dim     int
+	books   []core.Matrix
+	search  []*f32.Codebook
+	scratch sync.Pool // []float32 of blockRows*dim: the residuals of one block
+}
+
+var _ core.Quantizer = (*Model)(nil)
+
+// New makes a model of codebooks, coarse level first, all of the same number of columns. It keeps them: do not change
+// them afterwards.
+func New(books []core.Matrix, metric core.Metric) (*Model, error) {
+	if len(books) == 0 {
+		return nil, fmt.Errorf("rqkmeans: %w: no codebook, want one for each level", core.ErrShape)
+	}
+	if metric != core.L2 && metric != core.Cosine {
+		return nil, fmt.Errorf("rqkmeans: %w: unknown metric %d", core.ErrParam, metric)
+	}
+	m := &Model{metric: metric, dim: books[0].Cols, books: books}
+	for l, b := range books {
+		if err := b.Check(); err != nil {
+			return nil, fmt.Errorf("rqkmeans: codebook %d: %w", l, err)
+		}
+		if b.Cols != m.dim {
+			return nil, fmt.Errorf("rqkmeans: %w: codebook %d has %d columns, codebook 0 has %d", core.ErrShape, l, b.Cols, m.dim)
+		}
+		if err := b.CheckFinite(); err != nil {
+			return nil, fmt.Errorf("rqkmeans: codebook %d: %w", l, err)
+		}
+		m.search = append(m.search, f32.NewCodebook(b.Data, b.Rows, b.Cols))
+	}
+	m.scratch.New = func() any { b := make([]float32, blockRows*m.dim); return &b }
+	return m, nil
+}
+
+// Dim is the number of columns of a row.
+func (m *Model) Dim() int { return m.dim }
+
+// Metric says how rows are compared.
+func (m *Model) Metric() core.Metric { return m.metric }
+
+// Books returns the codebooks, coarse level first. They are the model's own: read, do not write.
+func (m *Model) Books() []core.Matrix { return m.books }
+
+// Clusters gives the codebook size of each level.
+func (m *Model) Clusters() []int {
+	ks := make([]int, len(m.books))
+	for l, b := range m.books {
+		ks[l] = b.Rows
+	}
+	return ks
+}
+
+// Encode writes into dst, for each row of x and each level, the nearest centroid to what the levels before left over.
+// The next residual is the float32 difference, rounded once per element. The codes do not depend on what else is in x.
+func (m *Model) Encode(ctx context.Context, x core.Matrix, dst core.Codes) error {
+	return m.EncodeBlocks(ctx, x, dst, 0, nil)
+}
+
+// EncodeBlocks is Encode with at most batch rows in work per goroutine (0: a good number) and progress, if not nil,
+// called from several goroutines with the rows done so far.
+func (m *Model) EncodeBlocks(ctx context.Context, x core.Matrix, dst core.Codes, batch int, progress func(rows int)) error {
+	if err := x.Check(); err != nil {
+		return fmt.Errorf("rqkmeans: %w", err)
+	}
+	if x.Cols != m.dim {
+		return fmt.Errorf("rqkmeans: %w: rows of %d columns, the model has %d", core.ErrShape, x.Cols, m.dim)
+	}
+	if dst.Rows != x.Rows || dst.Levels != len(m.books) || len(dst.Data) != dst.Rows*dst.Levels {
+		return fmt.Errorf("rqkmeans: %w: codes for %d rows of %d levels, want %d of %d", core.ErrShape, dst.Rows, dst.Levels, x.Rows, len(m.books))
+	}
+	if batch < 1 || batch > blockRows {
+		batch = blockRows
+	}
+	var failed atomic.Int64 // 1 + the lowest row found that cannot be encoded
+	var done atomic.Int64
+	err := par.Chunks(ctx, x.Rows, batch, func(_, lo, hi int) {
+		if i := m.encodeBlock(x.Slice(lo, hi), dst.Data[lo*dst.Levels:hi*dst.Levels]); i >= 0 {
+			for row := int64(lo + i + 1); ; {
+				old := failed.Load()
+				if old != 0 && old <= row || failed.CompareAndSwap(old, row) {
+					break
+				}
+			}
+		}
+		if n := done.Add(int64(hi - lo)); progress != nil {
+			progress(int(n))
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if i := int(failed.Load()); i > 0 {
+		if f32.NotFinite(x.Row(i-1)) >= 0 {
+			return fmt.Errorf("rqkmeans: %w: row %d; remove or impute such rows", core.ErrNotFinite, i-1)
+		}
+		return zeroRow(i - 1)
+	}
+	return nil
+}
+
+// encodeBlock encodes at most blockRows rows; it returns the first that cannot be encoded (it holds NaN or
+// infinity, or is all zeros under Cosine), or -1.
+func (m *Model) encodeBlock(x core.Matrix, codes []int32) int {
+	buf := m.scratch.Get().(*[]float32)
+	defer m.scratch.Put(buf)
+	levels := len(m.books)
+	var labels [blockRows]int32
+	rows := x.Data
+	residual := (*buf)[:len(rows)]
+	if i := f32.NotFinite(rows); i >= 0 {
+		return i / m.dim
+	}
+	if m.metric == core.Cosine {
+		copy(residual, rows)
+		for i := range x.Rows {
+			if !normalizeRow(residual[i*m.dim : (i+1)*m.dim]) {
+				return i
+			}
+		}
+		rows = residual
+	}
+	for l, book := range m.books {
+		m.search[l].Nearest(labels[:x.Rows], rows)
+		for i, k := range labels[:x.Rows] {
+			codes[i*levels+l] = k
+		}
+		if l == levels-1 {
+			break
+		}
+		if &rows[0] != &residual[0] {
+			copy(residual, rows)
+			rows = residual
+		}
+		for i, k := range labels[:x.Rows] {
+			f32.Sub(residual[i*m.dim:(i+1)*m.dim], book.Row(int(k)))
+		}
+	}
+	return -1
+}
+
+// Decode writes into dst the sum of the centroids that each row of codes names, added in float32 from the coarse level
+// on. Under Cosine that is a point near the unit sphere.
+func (m *Model) Decode(codes core.Codes, dst core.Matrix) error {
+	if codes.Levels != len(m.books) || codes.Rows < 1 || len(codes.Data) != codes.Rows*codes.Levels {
+		return fmt.Errorf("rqkmeans: %w: codes of %d rows and %d levels, the model has %d levels", core.ErrShape, codes.Rows, codes.Levels, len(m.books))
+	}
+	if dst.Rows != codes.Rows || dst.Cols != m.dim || len(dst.Data) != dst.Rows*dst.Cols {
+		return fmt.Errorf("rqkmeans: %w: room for %d rows of %d columns, want %d of %d", core.ErrShape, dst.Rows, dst.Cols, codes.Rows, m.dim)
+	}
+	for i := range codes.Rows {
+		for l, k := range codes.Row(i) {
+			if k < 0 || int(k) >= m.books[l].Rows {
+				return fmt.Errorf("rqkmeans: %w: %d at row %d, level %d, want 0 to %d", core.ErrCode, k, i, l, m.books[l].Rows-1)
+			}
+		}
+	}
+	return par.Chunks(context.Background(), codes.Rows, blockRows, func(_, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			row := dst.Row(i)
+			copy(row, m.books[0].Row(int(codes.Row(i)[0])))
+			for l, k := range codes.Row(i)[1:] {
+				f32.Add(row, m.books[l+1].Row(int(k)))
+			}
+		}
+	})
+}
