@@ -66,22 +66,39 @@ func Fit(ctx context.Context, x core.Matrix, weights []float64, p Params) (*Resu
 	if err := checkWeights(weights, x.Rows); err != nil {
 		return nil, err
 	}
+	return fit(ctx, x, weights, p, false)
+}
+
+func fit(ctx context.Context, x core.Matrix, weights []float64, p Params, plain bool) (*Result, error) {
+	variance, err := meanVariance(ctx, x, weights)
+	if err != nil {
+		return nil, err
+	}
 	var best *Result
 	done := 0
 	for restart := range p.Restarts {
-		run := &lloyd{x: x, weights: weights, p: p, seed: mix(p.Seed, uint64(restart))}
-		run.progress = func() {
-			done++
-			if p.Progress != nil {
-				p.Progress(done)
-			}
+		run := &lloyd{
+			x: x, weights: weights, k: p.K, maxIter: p.MaxIter, tol: p.Tol * variance,
+			spread: math.Sqrt(variance * float64(x.Cols)), plain: plain,
+			progress: func() {
+				done++
+				if p.Progress != nil {
+					p.Progress(done)
+				}
+			},
 		}
-		r, err := run.fit(ctx)
+		if run.centroids, err = plusPlus(ctx, x, weights, p.K, mix(p.Seed, uint64(restart))); err != nil {
+			return nil, err
+		}
+		if err := run.run(ctx); err != nil {
+			return nil, err
+		}
+		inertia, err := run.inertia(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if best == nil || r.Inertia < best.Inertia {
-			best = r
+		if best == nil || inertia < best.Inertia {
+			best = &Result{Centroids: run.centroids, Labels: run.labels, Inertia: inertia, Iters: run.iters, Converged: run.converged, Distinct: run.distinct}
 		}
 	}
 	return best, nil

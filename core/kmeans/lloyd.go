@@ -2,7 +2,7 @@ package kmeans
 
 import (
 	"context"
-	"slices"
+	"math"
 	"sort"
 
 	"github.com/semantic-id/semantic-id/core"
@@ -10,103 +10,126 @@ import (
 	"github.com/semantic-id/semantic-id/core/internal/par"
 )
 
-// lloyd is one run from one seed.
+// lloyd is one run of Lloyd's iterations from given centroids.
 type lloyd struct {
 	x        core.Matrix
 	weights  []float64
-	p        Params
-	seed     uint64
+	k        int
+	maxIter  int
+	tol      float64 // of the summed squared shift
+	spread   float64 // root of the mean squared distance of the rows to their mean
+	plain    bool    // measure every distance, even where bounds could be used
 	progress func()
 
 	centroids core.Matrix
 	labels    []int32
-	book      f32.Codebook
+	before    []int32 // labels of the iteration before
 	sums      *sums
+	bounds    *bounds // nil: every distance is measured, by book
+	book      f32.Codebook
+	moved     []float64
+	iters     int
+	converged bool
 	distinct  bool
 }
 
-func (l *lloyd) fit(ctx context.Context) (*Result, error) {
-	variance, err := meanVariance(ctx, l.x, l.weights)
-	if err != nil {
-		return nil, err
-	}
-	tol := l.p.Tol * variance
-	if l.centroids, err = plusPlus(ctx, l.x, l.weights, l.p.K, l.seed); err != nil {
-		return nil, err
-	}
+// run iterates until the labels stay, the centroids have settled to tol, or maxIter. Afterwards labels belong to
+// centroids.
+func (l *lloyd) run(ctx context.Context) error {
 	l.labels = make([]int32, l.x.Rows)
-	l.sums = newSums(l.p.K, l.x.Cols)
+	l.before = make([]int32, l.x.Rows)
+	l.sums = newSums(l.k, l.x.Cols)
+	l.moved = make([]float64, l.k)
 	l.distinct = true
-
-	before := make([]int32, l.x.Rows)
-	iters, converged, current := 0, false, false // current: labels belong to centroids
-	for iters < l.p.MaxIter && !converged {
-		copy(before, l.labels)
-		if err := l.assign(ctx); err != nil {
-			return nil, err
-		}
-		if iters > 0 && slices.Equal(before, l.labels) {
-			converged, current = true, true
-			break
-		}
-		shift, err := l.update(ctx)
+	if !l.plain && boundsFit(l.x.Cols, l.k, l.spread) {
+		l.bounds = newBounds(l.x.Rows, l.k, l.spread)
+	}
+	if err := l.assign(ctx); err != nil {
+		return err
+	}
+	dirty := make([]bool, l.k) // clusters that gained or lost rows
+	for k := range dirty {
+		dirty[k] = true
+	}
+	for l.iters < l.maxIter && !l.converged {
+		shift, err := l.update(ctx, dirty)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		iters++
-		l.progress()
-		converged = shift <= tol && (tol > 0 || shift == 0)
-	}
-	if !current {
+		copy(l.before, l.labels)
 		if err := l.assign(ctx); err != nil {
-			return nil, err
+			return err
 		}
+		l.iters++
+		l.progress()
+		same := l.compare(dirty)
+		l.converged = same || shift <= l.tol && l.tol > 0
 	}
-	inertia, err := l.inertia(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &Result{Centroids: l.centroids, Labels: l.labels, Inertia: inertia, Iters: iters, Converged: converged, Distinct: l.distinct}, nil
+	return nil
 }
 
 // assign gives each row its nearest centroid.
 func (l *lloyd) assign(ctx context.Context) error {
-	l.book.Set(l.centroids.Data, l.p.K, l.x.Cols)
+	if l.bounds != nil {
+		return l.bounds.assign(ctx, l.x, l.centroids, l.labels)
+	}
+	l.book.Set(l.centroids.Data, l.k, l.x.Cols)
 	return par.Chunks(ctx, l.x.Rows, taskRows, func(_, lo, hi int) {
 		l.book.Nearest(l.labels[lo:hi], l.x.Slice(lo, hi).Data)
 	})
 }
 
-// update moves each centroid to the mean of its rows and returns the summed squared shift. Empty clusters take the rows
-// farthest from their centroids first.
-func (l *lloyd) update(ctx context.Context) (float64, error) {
-	if err := l.sums.remake(ctx, l.x, l.weights, l.labels); err != nil {
+// compare marks the clusters that gained or lost rows, beside those marked by refill, and tells whether there are none.
+func (l *lloyd) compare(dirty []bool) bool {
+	same := true
+	for i, k := range l.labels {
+		if old := l.before[i]; old != k {
+			dirty[old], dirty[k] = true, true
+			same = false
+		}
+	}
+	return same
+}
+
+// update moves each centroid to the mean of its rows and returns the summed squared shift. Only dirty clusters are
+// summed anew, as the others would come out the same; they are marked clean. Empty clusters take the rows farthest from
+// their centroids first.
+func (l *lloyd) update(ctx context.Context, dirty []bool) (float64, error) {
+	if err := l.sums.remake(ctx, l.x, l.weights, l.labels, dirty); err != nil {
 		return 0, err
 	}
-	if err := l.refill(ctx); err != nil {
+	clear(dirty)
+	if err := l.refill(ctx, dirty); err != nil {
 		return 0, err
 	}
 	var shift float64
-	for k := range l.p.K {
-		w := l.sums.weight[k]
+	for k := range l.k {
+		l.moved[k] = 0
 		if l.sums.count[k] == 0 {
 			continue // nothing to take: the centroid stays
 		}
+		w := l.sums.weight[k]
 		c := l.centroids.Row(k)
 		for i, s := range l.sums.rows[k*l.x.Cols : (k+1)*l.x.Cols] {
 			v := float32(s / w)
 			d := float64(v) - float64(c[i])
-			shift += float64(d * d)
+			l.moved[k] += float64(d * d)
 			c[i] = v
 		}
+		shift += l.moved[k]
+		l.moved[k] = math.Sqrt(l.moved[k])
+	}
+	if l.bounds != nil {
+		l.bounds.move(l.moved)
 	}
 	return shift, nil
 }
 
 // refill gives each empty cluster one row: the row farthest from its centroid, taken out of a cluster that keeps at
 // least one, the next empty cluster the next farthest. Equal distances go by row number. A row at distance 0 is never
-// taken, so with fewer distinct rows than K some clusters stay empty.
-func (l *lloyd) refill(ctx context.Context) error {
+// taken, so with fewer distinct rows than K some clusters stay empty. Only sums change, and are marked dirty: labels
+// follow when the rows are assigned.
+func (l *lloyd) refill(ctx context.Context, dirty []bool) error {
 	var empty []int
 	for k, n := range l.sums.count {
 		if n == 0 {
@@ -152,7 +175,7 @@ func (l *lloyd) refill(ctx context.Context) error {
 		f32.Add64(l.sums.rows[k*dim:(k+1)*dim], l.x.Row(i), w)
 		l.sums.weight[k] += w
 		l.sums.count[k]++
-		l.labels[i] = int32(k)
+		dirty[from], dirty[k] = true, true
 	}
 	return nil
 }

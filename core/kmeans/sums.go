@@ -26,12 +26,18 @@ func newSums(k, dim int) *sums {
 	return &sums{rows: make([]float64, k*dim), weight: make([]float64, k), count: make([]int, k), partial: make([]float64, k*dim)}
 }
 
-// remake sums all rows anew: each entry over a chunk in row order, the chunks in their order.
-func (s *sums) remake(ctx context.Context, x core.Matrix, weights []float64, labels []int32) error {
-	clear(s.rows)
-	clear(s.weight)
-	clear(s.count)
+// remake sums the rows of the dirty clusters anew: each entry over a chunk in row order, the chunks in their order.
+func (s *sums) remake(ctx context.Context, x core.Matrix, weights []float64, labels []int32, dirty []bool) error {
+	for k, d := range dirty {
+		if d {
+			clear(s.rows[k*x.Cols : (k+1)*x.Cols])
+			s.weight[k], s.count[k] = 0, 0
+		}
+	}
 	for i, l := range labels {
+		if !dirty[l] {
+			continue
+		}
 		w := weightOf(weights, i)
 		s.weight[l] += w
 		if w > 0 {
@@ -42,14 +48,20 @@ func (s *sums) remake(ctx context.Context, x core.Matrix, weights []float64, lab
 	for lo := 0; lo < x.Rows; lo += chunkRows {
 		hi := min(x.Rows, lo+chunkRows)
 		err := par.Chunks(ctx, dim, taskCols, func(_, c0, c1 int) {
-			for k := range s.weight {
+			for k := range dirty {
 				clear(s.partial[k*dim+c0 : k*dim+c1])
 			}
 			for i := lo; i < hi; i++ {
+				if !dirty[labels[i]] {
+					continue
+				}
 				k := int(labels[i]) * dim
 				f32.Add64(s.partial[k+c0:k+c1], x.Data[i*dim+c0:i*dim+c1], weightOf(weights, i))
 			}
-			for k := range s.weight {
+			for k, d := range dirty {
+				if !d {
+					continue
+				}
 				for c := k*dim + c0; c < k*dim+c1; c++ {
 					s.rows[c] += s.partial[c]
 				}
@@ -90,7 +102,7 @@ func sumRows(ctx context.Context, rows int, f func(i int) float64) (float64, err
 func meanVariance(ctx context.Context, x core.Matrix, weights []float64) (float64, error) {
 	s := newSums(1, x.Cols)
 	labels := make([]int32, x.Rows)
-	if err := s.remake(ctx, x, weights, labels); err != nil {
+	if err := s.remake(ctx, x, weights, labels, []bool{true}); err != nil {
 		return 0, err
 	}
 	mean := s.rows

@@ -1,0 +1,7 @@
+package f32
+
+func sqDistsAt(dst, x, rows []float32, at []int32) { sqDistsAtGeneric(dst, x, rows, at) }
+
+func atMost(at []int32, bound, offset []uint16, limit uint16) int {
+	return atMostGeneric(at, bound, offset, limit)
+}

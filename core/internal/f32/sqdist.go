@@ -1,0 +1,79 @@
+package f32
+
+import (
+	"fmt"
+	"math"
+)
+
+// SqDistsAt sets dst[i] to the squared distance of x to row at[i] of rows, in float32 in an order of its own: within
+// (len(x)+2)·2⁻²⁴ of the true value, relatively, as long as it neither overflows nor underflows. It panics unless
+// len(dst) is len(at).
+func SqDistsAt(dst, x, rows []float32, at []int32) {
+	if len(dst) != len(at) {
+		panic(fmt.Sprintf("f32: room for %d distances, want %d", len(dst), len(at)))
+	}
+	sqDistsAt(dst, x, rows, at)
+}
+
+func sqDistsAtGeneric(dst, x, rows []float32, at []int32) {
+	for i, j := range at {
+		y := rows[int(j)*len(x) : (int(j)+1)*len(x)]
+		var s0, s1, s2, s3 float32
+		k := 0
+		for ; k+4 <= len(x); k += 4 {
+			d0, d1, d2, d3 := x[k]-y[k], x[k+1]-y[k+1], x[k+2]-y[k+2], x[k+3]-y[k+3]
+			s0 += float32(d0 * d0)
+			s1 += float32(d1 * d1)
+			s2 += float32(d2 * d2)
+			s3 += float32(d3 * d3)
+		}
+		for ; k < len(x); k++ {
+			d := x[k] - y[k]
+			s0 += float32(d * d)
+		}
+		dst[i] = s0 + s1 + (s2 + s3)
+	}
+}
+
+// AtMost writes to at the indices j, ascending, for which bound[j] <= limit + offset[j], the sum held at 65535, and
+// returns how many there are. It panics unless the three lengths agree.
+func AtMost(at []int32, bound, offset []uint16, limit uint16) int {
+	if len(at) != len(bound) || len(at) != len(offset) {
+		panic(fmt.Sprintf("f32: %d bounds, %d offsets, room for %d", len(bound), len(offset), len(at)))
+	}
+	return atMost(at, bound, offset, limit)
+}
+
+func atMostGeneric(at []int32, bound, offset []uint16, limit uint16) int {
+	n := 0
+	for j, b := range bound {
+		if uint32(b) <= min(uint32(limit)+uint32(offset[j]), 65535) {
+			at[n] = int32(j)
+			n++
+		}
+	}
+	return n
+}
+
+// sqDistError bounds the relative error of SqDistsAt over n elements, with room for that of the float64 definition.
+func sqDistError(n int) float64 { return float64(n+4) * 0x1p-24 }
+
+// Above is at least the true distance when SqDistsAt over n elements gave d.
+func Above(d float32, n int) float64 {
+	return math.Sqrt(float64(d)*(1+2*sqDistError(n)) + float64(n)*0x1p-148)
+}
+
+// Below is at most the true distance when SqDistsAt over n elements gave d.
+func Below(d float32, n int) float64 {
+	return math.Sqrt(max(0, float64(d)*(1-2*sqDistError(n))-float64(n)*0x1p-148))
+}
+
+// RaiseBounds sets bound[j], for each j of at, to dist (a result of SqDistsAt over n elements) in steps of 1/scale,
+// rounded down below the true distance, plus offset[j], the sum held at 65535.
+func RaiseBounds(bound, offset []uint16, at []int32, dist []float32, scale float32, n int) {
+	scale *= float32(1 - sqDistError(n) - 0x1p-21) // half the relative error of the square, and four roundings
+	for m, j := range at {
+		steps := min(float32(math.Sqrt(float64(dist[m])))*scale, 65535)
+		bound[j] = uint16(min(uint32(steps)+uint32(offset[j]), 65535))
+	}
+}

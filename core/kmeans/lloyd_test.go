@@ -1,0 +1,216 @@
+package kmeans
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/semantic-id/semantic-id/core"
+)
+
+// clouds is rows around centers random points, noise apart, all times scale.
+func clouds(seed uint64, rows, cols, centers int, noise, scale float64) core.Matrix {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	mid := make([]float64, centers*cols)
+	for i := range mid {
+		mid[i] = rng.NormFloat64()
+	}
+	x := core.NewMatrix(rows, cols)
+	for i := range rows {
+		for j := range cols {
+			x.Row(i)[j] = float32(scale * (mid[i%centers*cols+j] + noise*rng.NormFloat64()))
+		}
+	}
+	return x
+}
+
+// TestBoundsChangeNothing fits with bounds and without, and wants the same bits.
+func TestBoundsChangeNothing(t *testing.T) {
+	grid := core.NewMatrix(3000, 32) // many equal distances
+	rng := rand.New(rand.NewPCG(9, 9))
+	for i := range grid.Data {
+		grid.Data[i] = float32(rng.IntN(2))
+	}
+	twins := clouds(7, 1500, 40, 30, 0.5, 1)
+	copy(twins.Data[len(twins.Data)/2:], twins.Data[:len(twins.Data)/2])
+	for name, c := range map[string]struct {
+		x core.Matrix
+		k int
+	}{
+		"clouds":         {clouds(1, 3000, 48, 30, 0.3, 1), 30},
+		"no structure":   {clouds(2, 2500, 64, 1, 1, 1), 40},
+		"tiny":           {clouds(3, 1200, 33, 10, 0.3, 1e-7), 20},
+		"huge":           {clouds(4, 1200, 33, 10, 0.3, 1e7), 20},
+		"near-ties":      {clouds(5, 2000, 64, 4, 1e-6, 1), 50},
+		"every row":      {clouds(6, 40, 64, 40, 0.1, 1), 40},
+		"zeros and ones": {grid, 24},
+		"equal rows":     {twins, 20},
+		"few distinct":   {clouds(8, 900, 32, 9, 0, 1), 25},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for seed := range uint64(3) {
+				p := DefaultParams(c.k)
+				p.Seed = seed
+				want, err := fit(context.Background(), c.x, nil, p, true)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := fit(context.Background(), c.x, nil, p, false)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !slices.Equal(got.Labels, want.Labels) || !slices.Equal(got.Centroids.Data, want.Centroids.Data) || got.Inertia != want.Inertia || got.Iters != want.Iters {
+					t.Errorf("seed %d: %d iterations to inertia %g with bounds, %d to %g without", seed, got.Iters, got.Inertia, want.Iters, want.Inertia)
+				}
+			}
+		})
+	}
+}
+
+// TestLloyd compares a whole run with a naive one in float64 from the same start.
+func TestLloyd(t *testing.T) {
+	x := clouds(11, 400, 5, 6, 0.4, 1)
+	p := DefaultParams(6)
+	p.Seed = 3
+	r, err := Fit(context.Background(), x, nil, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Converged || !r.Distinct {
+		t.Fatalf("converged %v, distinct %v, want both", r.Converged, r.Distinct)
+	}
+	var inertia float64
+	mean := make([]float64, p.K*x.Cols)
+	count := make([]float64, p.K)
+	for i := range x.Rows {
+		best, label := math.Inf(1), 0
+		for k := range p.K {
+			var d float64
+			for j, v := range x.Row(i) {
+				d += (float64(v) - float64(r.Centroids.Row(k)[j])) * (float64(v) - float64(r.Centroids.Row(k)[j]))
+			}
+			if d < best {
+				best, label = d, k
+			}
+		}
+		if int(r.Labels[i]) != label {
+			t.Fatalf("row %d: label %d, nearest is %d", i, r.Labels[i], label)
+		}
+		inertia += best
+		count[label]++
+		for j, v := range x.Row(i) {
+			mean[label*x.Cols+j] += float64(v)
+		}
+	}
+	if math.Abs(inertia-r.Inertia) > 1e-12*inertia {
+		t.Errorf("inertia %g, want %g", r.Inertia, inertia)
+	}
+	for k := range p.K { // the centroids are a fixed point, up to tol
+		for j := range x.Cols {
+			if d := math.Abs(mean[k*x.Cols+j]/count[k] - float64(r.Centroids.Row(k)[j])); d > 1e-2 {
+				t.Errorf("centroid %d, column %d is %g off the mean of its rows", k, j, d)
+			}
+		}
+	}
+}
+
+func TestEveryRowItsOwnCentroid(t *testing.T) {
+	x := clouds(12, 37, 4, 37, 0, 1)
+	r, err := Fit(context.Background(), x, nil, DefaultParams(37))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Inertia != 0 || !r.Distinct {
+		t.Errorf("inertia %g, distinct %v, want 0 and true", r.Inertia, r.Distinct)
+	}
+	if seen := slices.Sorted(slices.Values(r.Labels)); len(slices.Compact(seen)) != 37 {
+		t.Error("two rows share a centroid")
+	}
+}
+
+func TestEqualRows(t *testing.T) {
+	x := core.NewMatrix(9, 3)
+	for i := range x.Data {
+		x.Data[i] = 0.7
+	}
+	r, err := Fit(context.Background(), x, nil, DefaultParams(4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Distinct || r.Inertia != 0 || !r.Converged || slices.Max(r.Labels) != 0 {
+		t.Errorf("got %+v, want all rows at centroid 0, converged, not distinct", r)
+	}
+}
+
+func TestOneRow(t *testing.T) {
+	x := core.Matrix{Rows: 1, Cols: 2, Data: []float32{3, -4}}
+	r, err := Fit(context.Background(), x, nil, DefaultParams(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(r.Centroids.Data, x.Data) || r.Inertia != 0 || r.Labels[0] != 0 {
+		t.Errorf("got %+v, want the row itself", r)
+	}
+}
+
+func TestOneCentroidIsTheWeightedMean(t *testing.T) {
+	x := core.Matrix{Rows: 3, Cols: 1, Data: []float32{0, 1, 10}}
+	r, err := Fit(context.Background(), x, []float64{1, 3, 0}, DefaultParams(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Centroids.Data[0] != 0.75 || math.Abs(r.Inertia-0.75) > 1e-12 {
+		t.Errorf("centroid %g, inertia %g, want 0.75 and 0.75", r.Centroids.Data[0], r.Inertia)
+	}
+}
+
+// TestEmptyClustersAreRefilled starts with centroids no row is nearest to.
+func TestEmptyClustersAreRefilled(t *testing.T) {
+	x := clouds(13, 200, 3, 4, 0.05, 1)
+	far := core.NewMatrix(4, 3)
+	for i := range far.Data {
+		far.Data[i] = float32(1000 * (i / 3))
+	}
+	l := &lloyd{x: x, k: 4, maxIter: 50, spread: 1, centroids: far, progress: func() {}}
+	if err := l.run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if slices.Contains(l.sums.count, 0) || !l.distinct {
+		t.Errorf("rows in the clusters: %v, want none empty", l.sums.count)
+	}
+}
+
+func TestRestartsKeepTheBest(t *testing.T) {
+	x := clouds(14, 500, 6, 25, 0.2, 1)
+	p := DefaultParams(25)
+	best := math.Inf(1)
+	for restart := range 4 {
+		p.Seed = 5
+		p.Restarts = restart + 1
+		r, err := Fit(context.Background(), x, nil, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Inertia > best {
+			t.Errorf("%d restarts end at %g, fewer at %g", restart+1, r.Inertia, best)
+		}
+		best = r.Inertia
+	}
+}
+
+func BenchmarkFit(b *testing.B) {
+	x := clouds(15, 20000, 128, 300, 0.5, 1)
+	for _, plain := range []bool{true, false} {
+		b.Run(fmt.Sprintf("rows=%d/dim=%d/k=256/plain=%v", x.Rows, x.Cols, plain), func(b *testing.B) {
+			var r *Result
+			for b.Loop() {
+				r, _ = fit(context.Background(), x, nil, DefaultParams(256), plain)
+			}
+			b.ReportMetric(r.Inertia/float64(x.Rows), "inertia/row")
+			b.ReportMetric(float64(r.Iters), "iterations")
+		})
+	}
+}
