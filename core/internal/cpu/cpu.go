@@ -18,7 +18,7 @@ type Level int32
 const (
 	Generic Level = iota // plain Go
 	AVX2                 // AVX2 and FMA
-	AVX512               // AVX-512 F, DQ, BW and VL, and all of AVX2
+	AVX512               // AVX-512 F, DQ, BW and VL, BMI2, and all of AVX2
 )
 
 var names = [...]string{Generic: "generic", AVX2: "avx2", AVX512: "avx512"}

@@ -1,7 +1,5 @@
 package f32
 
-import "math"
-
 // Sub subtracts y from x in place, each difference rounded once. Lengths must agree.
 func Sub(x, y []float32) {
 	for i := range x {
@@ -16,19 +14,27 @@ func Add64(dst []float64, x []float32, w float64) {
 	}
 }
 
-// Add adds y to x in place, each sum rounded once. Lengths must agree.
-func Add(x, y []float32) {
-	for i := range x {
-		x[i] += y[i]
+// SqDist64 is the distance that defines codes: sum over i of (x[i]-y[i])² in float64, i ascending.
+func SqDist64(x, y []float32) float64 {
+	var s float64
+	for i, v := range x {
+		d := float64(v) - float64(y[i])
+		s += float64(d * d)
 	}
+	return s
 }
 
-// NotFinite returns the index of the first NaN or infinity in x, or -1.
-func NotFinite(x []float32) int {
+// sqDist64x4 is SqDist64 of x to four vectors at once: four chains of additions that need not wait for one another.
+func sqDist64x4(x, a, b, c, d []float32) [4]float64 {
+	var p, q, r, s float64
+	a, b, c, d = a[:len(x)], b[:len(x)], c[:len(x)], d[:len(x)]
 	for i, v := range x {
-		if math.Float32bits(v)&0x7f800000 == 0x7f800000 {
-			return i
-		}
+		v := float64(v)
+		e, f, g, h := v-float64(a[i]), v-float64(b[i]), v-float64(c[i]), v-float64(d[i])
+		p += float64(e * e)
+		q += float64(f * f)
+		r += float64(g * g)
+		s += float64(h * h)
 	}
-	return -1
+	return [4]float64{p, q, r, s}
 }

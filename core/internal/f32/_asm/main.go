@@ -1,0 +1,51 @@
+// Command _asm writes the AVX2 and AVX-512 kernels of package f32. Run it with go generate in the package's folder.
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+func main() {
+	ConstraintExpr("!noasm")
+	for _, l := range []level{avx512, avx2} {
+		for _, g := range l.groups {
+			nearest(l, g)
+		}
+		for _, g := range l.groups {
+			scores(l, g)
+		}
+		pack(l)
+		dots(l)
+	}
+	Generate()
+}
+
+// level is what differs between the two instruction sets.
+type level struct {
+	name   string
+	width  int   // float32 lanes in a vector
+	groups []int // centroids that one tile takes; a tile is two vectors of rows by that many centroids
+}
+
+var (
+	avx512 = level{"AVX512", 16, []int{14, 8, 4, 2}} // 28 sums + 2 vectors of rows + 2 = 32 registers
+	avx2   = level{"AVX2", 8, []int{6, 4, 2}}        // 12 sums + 2 vectors of rows + 2 = 16 registers
+)
+
+func (l level) vec() reg.VecVirtual {
+	if l.width == 16 {
+		return ZMM()
+	}
+	return YMM()
+}
+
+func (l level) bytes() int { return 4 * l.width }
+
+func zero(v reg.VecVirtual) {
+	if v.Size() == 64 {
+		VPXORD(v, v, v)
+	} else {
+		VXORPS(v, v, v)
+	}
+}

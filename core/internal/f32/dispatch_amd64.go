@@ -1,0 +1,96 @@
+//go:build !noasm
+
+package f32
+
+import "github.com/semantic-id/semantic-id/core/internal/cpu"
+
+func nearestTile(l cpu.Level, state, panel, group, bias []float32, ids []int32, dim int) {
+	lanes, n := shapes[l].lanes, len(bias)
+	_, _, _, _ = state[3*lanes-1], panel[lanes*dim-1], group[n*dim-1], ids[n-1]
+	s, p, g, b, i := &state[0], &panel[0], &group[0], &bias[0], &ids[0]
+	switch {
+	case l == cpu.AVX512 && n == 14:
+		nearestAVX512x14(s, p, g, b, i, dim)
+	case l == cpu.AVX512 && n == 8:
+		nearestAVX512x8(s, p, g, b, i, dim)
+	case l == cpu.AVX512 && n == 4:
+		nearestAVX512x4(s, p, g, b, i, dim)
+	case l == cpu.AVX512 && n == 2:
+		nearestAVX512x2(s, p, g, b, i, dim)
+	case l == cpu.AVX2 && n == 6:
+		nearestAVX2x6(s, p, g, b, i, dim)
+	case l == cpu.AVX2 && n == 4:
+		nearestAVX2x4(s, p, g, b, i, dim)
+	case l == cpu.AVX2 && n == 2:
+		nearestAVX2x2(s, p, g, b, i, dim)
+	default:
+		nearestTileGeneric(state, panel, group, bias, ids, lanes, dim)
+	}
+}
+
+func scoresTile(l cpu.Level, dst, panel, group, bias []float32, dim int) {
+	lanes, n := shapes[l].lanes, len(bias)
+	_, _, _ = dst[n*lanes-1], panel[lanes*dim-1], group[n*dim-1]
+	d, p, g, b := &dst[0], &panel[0], &group[0], &bias[0]
+	switch {
+	case l == cpu.AVX512 && n == 14:
+		scoresAVX512x14(d, p, g, b, dim)
+	case l == cpu.AVX512 && n == 8:
+		scoresAVX512x8(d, p, g, b, dim)
+	case l == cpu.AVX512 && n == 4:
+		scoresAVX512x4(d, p, g, b, dim)
+	case l == cpu.AVX512 && n == 2:
+		scoresAVX512x2(d, p, g, b, dim)
+	case l == cpu.AVX2 && n == 6:
+		scoresAVX2x6(d, p, g, b, dim)
+	case l == cpu.AVX2 && n == 4:
+		scoresAVX2x4(d, p, g, b, dim)
+	case l == cpu.AVX2 && n == 2:
+		scoresAVX2x2(d, p, g, b, dim)
+	default:
+		scoresTileGeneric(dst, panel, group, bias, lanes, dim)
+	}
+}
+
+// packPanel takes offsets in elements; it leaves in offsets what it likes.
+func packPanel(l cpu.Level, panel, norms, rows []float32, offsets []int, dim int) {
+	if l == cpu.Generic {
+		packPanelGeneric(panel, norms, rows, offsets, dim)
+		return
+	}
+	lanes := shapes[l].lanes
+	_, _, offsets = panel[lanes*dim-1], norms[2*lanes-1], offsets[:lanes]
+	for i, o := range offsets {
+		_ = rows[o : o+dim]
+		offsets[i] = 4 * o // bytes
+	}
+	if l == cpu.AVX512 {
+		packAVX512(&panel[0], &norms[0], &rows[0], &offsets[0], dim)
+	} else {
+		packAVX2(&panel[0], &norms[0], &rows[0], &offsets[0], dim)
+	}
+}
+
+func dots(l cpu.Level, dst, row, matrix []float32) {
+	if l == cpu.Generic {
+		dotsGeneric(dst, row, matrix)
+		return
+	}
+	_ = matrix[len(dst)*len(row)-1]
+	if l == cpu.AVX512 {
+		dotsAVX512(&dst[0], &row[0], &matrix[0], len(dst), len(row))
+	} else {
+		dotsAVX2(&dst[0], &row[0], &matrix[0], len(dst), len(row))
+	}
+}
+
+// dotsDepth returns the most roundings that any one product passes through in dots.
+func dotsDepth(l cpu.Level, dim int) int {
+	switch l {
+	case cpu.AVX512:
+		return (dim+15)/16 + 4
+	case cpu.AVX2:
+		return (dim+7)/8 + 3
+	}
+	return dim + 1
+}

@@ -1,0 +1,77 @@
+package f32
+
+import (
+	"fmt"
+	"unsafe"
+
+	"github.com/semantic-id/semantic-id/core/internal/cpu"
+)
+
+// Panels holds rows in the order in which the kernels read them, with bounds of their norms. The zero value is ready to
+// Pack, which keeps the memory of an earlier Pack where it fits.
+type Panels struct {
+	Rows, Dim int
+
+	level cpu.Level
+	data  []float32 // panels of [Dim][lanes]
+	norms []float32 // per panel: what packPanel writes
+}
+
+// Pack takes all rows of dim elements, row-major in rows, which it copies.
+func (p *Panels) Pack(rows []float32, dim int) {
+	if dim < 1 || len(rows)%dim != 0 {
+		panic(fmt.Sprintf("f32: %d values for rows of %d elements", len(rows), dim))
+	}
+	p.pack(rows, dim, len(rows)/dim, func(i int) int { return i * dim })
+}
+
+// PackIndex takes the rows index lists, in that order.
+func (p *Panels) PackIndex(rows []float32, dim int, index []int32) {
+	p.pack(rows, dim, len(index), func(i int) int { return int(index[i]) * dim })
+}
+
+func (p *Panels) pack(rows []float32, dim, n int, offset func(i int) int) {
+	p.Rows, p.Dim, p.level = n, dim, cpu.Use()
+	lanes := shapes[p.level].lanes
+	size := lanes * dim
+	if need := p.count() * size; cap(p.data) < need {
+		p.data = aligned(need)
+	}
+	p.data = p.data[:p.count()*size]
+	p.norms = resize(p.norms, p.count()*2*lanes)
+	var offsets [maxLanes]int
+	for q := range p.count() {
+		for i := range lanes {
+			offsets[i] = offset(min(q*lanes+i, n-1)) // lanes left over repeat the last row
+		}
+		packPanel(p.level, p.data[q*size:][:size], p.norms[q*2*lanes:], rows, offsets[:lanes], dim)
+	}
+}
+
+// count returns the number of panels.
+func (p *Panels) count() int {
+	lanes := shapes[p.level].lanes
+	return (p.Rows + lanes - 1) / lanes
+}
+
+// blockRows returns how many rows to pack at once: their panels take a quarter of a usual 1 MiB L2 cache, so that they
+// stay there while the centroids pass by.
+func blockRows(l cpu.Level, dim int) int {
+	lanes := shapes[l].lanes
+	return lanes * min(max(1, 256<<10/(4*lanes*dim)), 1024/lanes)
+}
+
+// aligned returns n zeros that start on a cache line, so that no vector of a panel lies across two.
+func aligned(n int) []float32 {
+	s := make([]float32, n+15)
+	skip := (64 - int(uintptr(unsafe.Pointer(&s[0]))%64)) % 64 / 4
+	return s[skip:][:n:n]
+}
+
+// resize returns s with length n, in new memory if it must; the contents are undefined.
+func resize[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}
