@@ -168,8 +168,13 @@ func (b *Codebook) Nearest(codes []int32, rows []float32) {
 	}
 }
 
-// fewRows is the number of rows from which on a panel costs less than as many single rows.
-func (b *Codebook) fewRows() int { return shapes[b.level].lanes/3 + 1 }
+// fewRows is the number of rows from which on a panel costs less than as many single rows. In plain Go none does.
+func (b *Codebook) fewRows() int {
+	if b.level == cpu.Generic {
+		return math.MaxInt
+	}
+	return shapes[b.level].lanes/3 + 1
+}
 
 // nearestPanels finds the codes of the rows in s.panels, which rows also holds row-major.
 func (b *Codebook) nearestPanels(s *scratch, codes []int32, rows []float32) {

@@ -1,5 +1,7 @@
 package f32
 
+import "math"
+
 // Sub subtracts y from x in place, each difference rounded once. Lengths must agree.
 func Sub(x, y []float32) {
 	for i := range x {
@@ -37,4 +39,21 @@ func sqDist64x4(x, a, b, c, d []float32) [4]float64 {
 		s += float64(h * h)
 	}
 	return [4]float64{p, q, r, s}
+}
+
+// Add adds y to x in place, each sum rounded once. Lengths must agree.
+func Add(x, y []float32) {
+	for i := range x {
+		x[i] += y[i]
+	}
+}
+
+// NotFinite returns the index of the first NaN or infinity in x, or -1.
+func NotFinite(x []float32) int {
+	for i, v := range x {
+		if math.Float32bits(v)&0x7f800000 == 0x7f800000 {
+			return i
+		}
+	}
+	return -1
 }
