@@ -9,6 +9,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
+PACKAGE = "semantic_id/_gopy"
 sys.path.insert(0, str(ROOT / "tools"))
 
 import native  # noqa: E402  (tools/native.py)
@@ -17,8 +18,19 @@ native.check_platform()
 
 
 class BuildNative(build_ext):
+    """Makes the package semantic_id._gopy: in the build folder, and for an editable install also in the source tree."""
+
     def build_extension(self, ext: Extension) -> None:
-        native.build_extension(Path(self.get_ext_fullpath(ext.name)).resolve().parent)
+        native.build_extension(Path(self.build_lib, PACKAGE).resolve())
+
+    def copy_extensions_to_source(self) -> None:
+        native.install_extension(Path(self.build_lib, PACKAGE), ROOT / "python" / PACKAGE)
+
+    def get_outputs(self) -> list[str]:
+        return [str(Path(self.build_lib, PACKAGE, name)) for name in native.FILES]
+
+    def get_output_mapping(self) -> dict[str, str]:
+        return {built: str(ROOT / "python" / PACKAGE / Path(built).name) for built in self.get_outputs()}
 
 
 def version() -> str:

@@ -31,6 +31,7 @@ from golang import ROOT, BuildError
 
 MODULE = "github.com/semantic-id/semantic-id"
 EXTENSION = "_native.abi3.so"
+FILES = ("__init__.py", "facade.py", EXTENSION)  # the package semantic_id._gopy
 EXPORTS = "{ global: PyInit__native; sid_*; local: *; };\n"  # a linker version script
 
 
@@ -116,12 +117,20 @@ def build_extension(folder: Path) -> None:
     check_platform()
     tools = Toolchain()
     with workplace() as work:
+        out = work / "out"
         names = generate(tools, work)
-        tools.library(f"./{work.relative_to(ROOT)}", work / "out" / EXTENSION, work / "exports.map")
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "__init__.py").write_text("", encoding="utf-8")
-        (folder / "facade.py").write_text(names, encoding="utf-8")
-        os.replace(work / "out" / EXTENSION, folder / EXTENSION)  # never overwrite in place what a process has mapped
+        tools.library(f"./{work.relative_to(ROOT)}", out / EXTENSION, work / "exports.map")
+        (out / "__init__.py").write_text("", encoding="utf-8")
+        (out / "facade.py").write_text(names, encoding="utf-8")
+        install_extension(out, folder)
+
+
+def install_extension(built: Path, folder: Path) -> None:
+    """Copies the package; each file appears whole, as a process may have the old one mapped."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        shutil.copyfile(built / name, folder / f"{name}.new")
+        os.replace(folder / f"{name}.new", folder / name)
 
 
 def generate(tools: Toolchain, work: Path) -> str:
@@ -134,8 +143,8 @@ def generate(tools: Toolchain, work: Path) -> str:
     (work / "exports.map").write_text(EXPORTS, encoding="utf-8")
 
     # The header of the Go functions, without a link: cgo's part of a build.
-    tools.run("go", "tool", "cgo", "-objdir", str(work / "cgo"), "-exportheader", "native_go.h", "native.go", cwd=work)
-    shutil.rmtree(work / "cgo")
+    (work / "cgo").mkdir(exist_ok=True)
+    tools.run("go", "tool", "cgo", "-objdir", f"{work / 'cgo'}/", "-exportheader", "native_go.h", "native.go", cwd=work)
 
     (work / "build.py").write_text(pybindgen_source((gopy / "build.py").read_text(encoding="utf-8")), encoding="utf-8")
     tools.run(sys.executable, "build.py", cwd=work)
@@ -143,8 +152,11 @@ def generate(tools: Toolchain, work: Path) -> str:
 
 
 def go_source(generated: str) -> str:
-    """gopy's shims of the functions of the facade, without its preamble and its own taking and releasing of the GIL."""
-    shims = generated[generated.index("// ---- Package: facade ---") :]
+    """gopy's shims of the functions of the facade, without its preamble and its own releasing and taking of the GIL.
+
+    gopy's order differs from run to run; sorted, equal sources give an equal library.
+    """
+    shims = "\n".join(f"//export facade_{f.rstrip()}\n" for f in sorted(generated.split("//export facade_")[1:]))
     gil = "\t_saved_thread := C.PyEval_SaveThread()\n\tdefer C.PyEval_RestoreThread(_saved_thread)\n"
     if shims.count(gil) != shims.count("//export "):
         raise BuildError("gopy's Go code is not of the form that tools/native.py knows")
@@ -175,7 +187,7 @@ func boolPyToGo(b C.char) bool {{ return b != 0 }}
 
 def pybindgen_source(generated: str) -> str:
     """gopy's program for pybindgen with the facade's functions only, each letting go of the GIL while it runs."""
-    calls = re.findall(r"^add_checked_function\(mod, 'facade_.*$", generated, re.MULTILINE)
+    calls = sorted(re.findall(r"^add_checked_function\(mod, 'facade_.*$", generated, re.MULTILINE))
     return "\n".join(
         [
             "from pybindgen import Module, param, retval",
@@ -202,10 +214,10 @@ def python_source(generated: str) -> str:
         "",
     ]
     lines += re.findall(r"^[A-Z]\w* = -?\d+$", generated, re.MULTILINE)
-    for name, parameters in re.findall(r"^def ([A-Z]\w*)\((.*)\):$", generated, re.MULTILINE):
+    for name, parameters in sorted(re.findall(r"^def ([A-Z]\w*)\((.*)\):$", generated, re.MULTILINE)):
         if "goRun=False" in parameters:  # gopy can run what returns nothing in a goroutine of its own; nobody wants that
             given = parameters.replace("goRun=False", "").strip(", ")
-            lines += [f"def {name}({given}):", f"    _native.facade_{name}({given + ', ' if given else ''}False)"]
+            lines += ["", f"def {name}({given}):", f"    _native.facade_{name}({given + ', ' if given else ''}False)", ""]
         else:
             lines.append(f"{name} = _native.facade_{name}")
     return "\n".join(lines) + "\n"
