@@ -1,0 +1,386 @@
+"""The `semantic-id` command: fit, encode, info and demo.
+
+Results go to stdout, everything else to stderr; an error is one line. Files and model directories appear
+whole or not at all. Exit codes: 0 done, 1 a file or model is at fault, 2 the command line is, 130 Ctrl-C,
+128 + n another signal n, 141 the reader of stdout went away.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import inspect
+import json
+import os
+import signal
+import sys
+import time
+import warnings
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from . import RQVAE, RQKMeans, SemanticIdError, __version__, set_num_threads
+from ._id_files import id_writer
+from ._tables import DataError, open_embeddings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import FrameType
+
+    from ._tables import Embeddings
+
+_PROG = "semantic-id"
+_FORMATS = """\
+EMBEDDINGS is a file, its format told by its name:
+  .npy      a 2-D array, read through a memory map
+  .npz      the only array in it, or the one named by --key
+  .parquet  a column of lists (--column), or a column a number
+  .csv      a column of vectors (--column) written as [0.1, 0.2] or 0.1 0.2, or a
+            column a number; line 1 names the columns, unless all of it is numbers
+  .jsonl    an object a line, with a list under one key (--column)
+The column is by default the one named embedding, embeddings or vector. A row's id
+is in the column "id" (--id-column); without one it is the row's number, from 0.
+"""
+_CODES = """\
+Exit codes: 0 done; 1 a file or model is at fault, as one line on stderr says; 2 the
+command line is; 130 Ctrl-C. SEMANTIC_ID_DEBUG=1 shows the traceback of an error.
+"""
+_ADVICE = {
+    errno.ENOSPC: "free some space or write elsewhere",
+    errno.EDQUOT: "free some space or write elsewhere",
+    errno.EROFS: "write elsewhere",
+    errno.EACCES: "change the permissions or choose another path",
+    errno.EPERM: "change the permissions or choose another path",
+    errno.ENOENT: "check the path",
+}
+
+
+class _Terminated(BaseException):
+    """SIGTERM or SIGHUP: like KeyboardInterrupt, so that half-written files are removed on the way out."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (None: sys.argv) and return its exit code."""
+    try:
+        with _signals(), _one_line_warnings():
+            try:
+                arguments = _parser().parse_args(argv)
+                arguments.run(arguments)
+            finally:
+                sys.stdout.flush()  # here, where a full disk or a closed pipe is still ours to report
+        return 0
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except _Terminated as error:
+        return _fail("terminated", 128 + int(error.args[0]))
+    except BrokenPipeError:
+        _discard_stdout()
+        return 141
+    except (SemanticIdError, ValueError, OSError, NotImplementedError, MemoryError) as error:
+        if os.environ.get("SEMANTIC_ID_DEBUG", "0") not in ("", "0"):
+            raise
+        _discard_stdout()
+        return _fail(_sentence(error), 1)
+
+
+def _fit(arguments: argparse.Namespace) -> None:
+    levels, clusters = _shape(arguments)
+    _check_model_target(arguments.model)
+    if arguments.threads is not None:
+        set_num_threads(arguments.threads)
+    embeddings = _open(arguments)
+    x = embeddings.matrix()
+    model = RQKMeans(
+        n_levels=levels,
+        n_clusters=clusters,
+        metric=arguments.metric,
+        implementation=arguments.implementation,
+        max_iter=arguments.max_iter,
+        tol=arguments.tol,
+        n_init=arguments.n_init,
+        random_state=arguments.seed,
+        verbose=sys.stderr.isatty(),
+    )
+    start = time.monotonic()
+    with _naming(embeddings.path):
+        model.fit(x)
+    seconds = time.monotonic() - start
+    model.save(arguments.model)
+
+    print(f"fitted on {len(x):,} rows of {x.shape[1]:,} numbers in {seconds:.1f} s; model in {arguments.model}")
+    print("level  clusters  iterations  squared error a row")
+    for level, (clusters, iterations, inertia) in enumerate(
+        zip(model.n_clusters, model.n_iter_, model.inertia_, strict=True)
+    ):
+        print(f"{level:5}  {clusters:8}  {iterations:10}  {inertia / len(x):19.6g}")
+
+
+def _encode(arguments: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    model = _load(arguments.model)
+    if arguments.threads is not None:
+        set_num_threads(arguments.threads)
+    embeddings = _open(arguments)
+    if arguments.out == "-" and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # as the files we write, whatever the locale
+    rows = 0
+    distinct: list[Any] = []
+    with (
+        id_writer(arguments.out, model.n_levels) as writer,
+        tqdm(total=embeddings.rows, unit=" rows", unit_scale=True, disable=None, leave=False) as progress,
+    ):
+        for block in embeddings.blocks():
+            with _naming(embeddings.path):
+                codes = model.encode(block.vectors)
+            ids = model.semantic_id(codes, sep=arguments.sep, fmt=arguments.format)
+            writer.write(block.ids, ids, codes)
+            distinct.append(_distinct(codes))
+            rows += len(ids)
+            progress.update(len(ids))
+    if arguments.out != "-":
+        n = len(np.unique(np.concatenate(distinct)))
+        print(f"wrote {rows:,} ids, {n:,} of them distinct, to {arguments.out}")
+
+
+def _info(arguments: argparse.Namespace) -> None:
+    model = _load(arguments.model)
+    facts = {
+        "type": type(model).__name__,
+        "levels": model.n_levels,
+        "clusters": list(model.n_clusters),
+        "dimension": model.D_,
+        "metric": model.metric,
+        "implementation": model.implementation,
+        "max_iter": model.max_iter,
+        "tol": model.tol,
+        "n_init": model.n_init,
+        "random_state": model.random_state,
+        "possible_ids": int(np.prod([int(k) for k in model.n_clusters], dtype=object)),
+        "bytes": sum(entry.stat().st_size for entry in os.scandir(arguments.model) if entry.is_file()),
+    }
+    if arguments.json:
+        print(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        if isinstance(value, list):
+            shown = ", ".join(map(str, value))
+        elif name in ("possible_ids", "bytes"):
+            shown = f"{value:,}"
+        else:
+            shown = str(value)
+        print(f"{name.replace('_', ' '):15} {shown}")
+
+
+def _demo(arguments: argparse.Namespace) -> None:
+    from .demo import run
+
+    run(arguments.out, seed=arguments.seed)
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog=_PROG, description="Turn embeddings into discrete semantic ids.", epilog=_CODES, formatter_class=raw
+    )
+    parser.add_argument("--version", action="version", version=f"{_PROG} {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Any, summary: str, epilog: str | None = None) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=summary, description=summary, epilog=epilog, formatter_class=raw)
+        added.set_defaults(run=run, usage_error=added.error)
+        return added
+
+    fit = command("fit", _fit, "Fit a model to embeddings and save it.", _FORMATS)
+    _add_input(fit)
+    fit.add_argument("--model", required=True, metavar="DIR", help="directory to write; a model there is replaced")
+    fit.add_argument("--levels", type=_positive, metavar="N", help=f"codes in an id (default {_default('n_levels')})")
+    fit.add_argument(
+        "--clusters",
+        type=_positive_list,
+        default=[_default("n_clusters")],
+        metavar="K[,K...]",
+        help=f"codes to choose from, at every level or level by level (default {_default('n_clusters')})",
+    )
+    fit.add_argument("--metric", choices=("l2", "cosine"), default=_default("metric"), help="default %(default)s")
+    fit.add_argument(
+        "--implementation",
+        choices=("kmeans", "constrained"),
+        default=_default("implementation"),
+        help="constrained: clusters of equal size (default %(default)s)",
+    )
+    fit.add_argument(
+        "--max-iter", type=_positive, default=_default("max_iter"), metavar="N", help="default %(default)s"
+    )
+    fit.add_argument("--tol", type=float, default=_default("tol"), metavar="T", help="default %(default)s")
+    fit.add_argument("--n-init", type=_positive, default=_default("n_init"), metavar="N", help="restarts of each level")
+    fit.add_argument("--seed", type=_seed, default=0, metavar="N", help="same seed, same model (default %(default)s)")
+
+    encode = command("encode", _encode, "Write the ids of embeddings.", _FORMATS)
+    _add_input(encode)
+    encode.add_argument("--model", required=True, metavar="DIR", help="a model that fit wrote")
+    encode.add_argument(
+        "--out", required=True, metavar="FILE", help="ids.csv, ids.parquet or ids.jsonl; - is CSV on stdout"
+    )
+    encode.add_argument(
+        "--format", choices=("plain", "token"), default="plain", help="3-9-1 or <a_3><b_9><c_1> (default %(default)s)"
+    )
+    encode.add_argument("--sep", default="-", help="between the codes of a plain id (default %(default)s)")
+
+    info = command("info", _info, "Say what a model is.")
+    info.add_argument("model", metavar="DIR")
+    info.add_argument("--json", action="store_true", help="one JSON object")
+
+    demo = command("demo", _demo, "Fit scikit-learn's handwritten digits and draw the tree of their ids.")
+    demo.add_argument("--out", default="demo-output", metavar="DIR", help="directory to write to (default %(default)s)")
+    demo.add_argument("--seed", type=_seed, default=0, metavar="N", help="default %(default)s")
+    return parser
+
+
+def _add_input(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("embeddings", metavar="EMBEDDINGS", help=".npy, .npz, .parquet, .csv or .jsonl, see below")
+    parser.add_argument("--column", metavar="NAME", help="the column of vectors (.parquet, .csv, .jsonl)")
+    parser.add_argument("--id-column", metavar="NAME", help="the column of ids (in .npz: the array)")
+    parser.add_argument("--key", metavar="NAME", help="the array of a .npz")
+    parser.add_argument("--threads", type=_positive, metavar="N", help="default: the cores this process may use")
+
+
+def _positive(text: str) -> int:
+    return _whole(text, 1)
+
+
+def _positive_list(text: str) -> list[int]:
+    return [_whole(part, 1) for part in text.split(",")]
+
+
+def _seed(text: str) -> int:
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if number < least:
+        raise argparse.ArgumentTypeError(f"{number} is less than {least}")
+    return number
+
+
+def _shape(arguments: argparse.Namespace) -> tuple[int, int | list[int]]:
+    """Return n_levels and n_clusters; a list of clusters says how many levels there are."""
+    levels, clusters = arguments.levels, arguments.clusters
+    if len(clusters) == 1:
+        return levels or _default("n_levels"), clusters[0]
+    if levels not in (None, len(clusters)):
+        arguments.usage_error(f"--clusters names {len(clusters)} levels, --levels says {levels}")
+    return len(clusters), clusters
+
+
+def _default(name: str) -> Any:
+    return inspect.signature(RQKMeans).parameters[name].default
+
+
+def _open(arguments: argparse.Namespace) -> Embeddings:
+    return open_embeddings(
+        arguments.embeddings, column=arguments.column, id_column=arguments.id_column, key=arguments.key
+    )
+
+
+def _load(path: str) -> Any:
+    """Load the model in directory `path`, of whichever class its metadata names."""
+    try:
+        with open(os.path.join(path, "metadata.json"), encoding="utf-8") as file:
+            kind = json.load(file).get("type")
+    except (OSError, ValueError, AttributeError):
+        kind = None  # let load say what is wrong
+    return (RQVAE if kind == "RQVAE" else RQKMeans).load(path)
+
+
+def _check_model_target(path: str) -> None:
+    """Fail before a long fit, not after it, if a model could not be saved as `path`."""
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise DataError(f"{path}: is a file, and a model is a directory; choose another name")
+    if os.path.isdir(path):
+        held = os.listdir(path)
+        if held and "metadata.json" not in held:
+            # Saving replaces the directory whole, with whatever is in it.
+            raise DataError(f"{path}: holds other files ({held[0]}, ...); choose a new or an empty directory")
+    parent = os.path.dirname(os.path.abspath(path))
+    while not os.path.lexists(parent):
+        parent = os.path.dirname(parent)
+    if not os.path.isdir(parent):
+        raise DataError(f"{path}: {parent} is not a directory; choose another name")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise DataError(f"{path}: no permission to write in {parent}; choose another name")
+
+
+def _distinct(codes: np.ndarray[Any, np.dtype[np.int32]]) -> Any:
+    rows = np.ascontiguousarray(codes)
+    return np.unique(rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel())
+
+
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Put the file's name before an error about the array that was read from it."""
+    try:
+        yield
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Turn the signals that would end the process on the spot into an exception."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise _Terminated(number)
+
+    before = {}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup has SIGHUP ignored, and means it
+            before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _one_line_warnings() -> Iterator[None]:
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        print(f"{_PROG}: warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        return f"{what}; {_ADVICE[error.errno]}" if error.errno in _ADVICE else what
+    if isinstance(error, MemoryError):
+        return f"out of memory {error}".strip()
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _fail(message: str, code: int) -> int:
+    with suppress(OSError):  # stderr may be closed; the exit code still tells
+        print(f"{_PROG}: {message}", file=sys.stderr, flush=True)
+    return code
+
+
+def _discard_stdout() -> None:
+    """Keep the interpreter from flushing, at its end, into a pipe or disk that takes nothing."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
