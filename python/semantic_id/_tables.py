@@ -167,31 +167,30 @@ def _load_npy(path: str) -> NDArray[Any]:
 
 
 def _load_npz(path: str, key: str | None, id_column: str | None) -> _ArrayFile:
+    with open(path, "rb") as opened, _npz_complaints(path), np.load(opened, allow_pickle=False) as file:
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise DataError(f"{path}: is a .npy file; name it so")
+        names = list(file.files)
+        if id_column is None and _ID_NAME in names and key != _ID_NAME:
+            id_column = _ID_NAME
+        if key is None:
+            others = [name for name in names if name != id_column]
+            if len(others) != 1:
+                raise DataError(f"{path}: holds {_list(names)}; choose the embeddings by --key")
+            key = others[0]
+        for name in (key, id_column):
+            if name is not None and name not in names:
+                raise DataError(f"{path}: no array {name!r} in it, only {_list(names)}")
+        return _ArrayFile(path, file[key], None if id_column is None else file[id_column])
+
+
+@contextmanager
+def _npz_complaints(path: str) -> Iterator[None]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise DataError("a single array, not a .npz")
-            names = list(file.files)
-            if id_column is None and _ID_NAME in names and key != _ID_NAME:
-                id_column = _ID_NAME
-            if key is None:
-                others = [name for name in names if name != id_column]
-                if len(others) != 1:
-                    raise DataError(f"{path}: holds {_list(names)}; choose the embeddings by --key")
-                key = others[0]
-            for name in (key, id_column):
-                if name is not None and name not in names:
-                    raise DataError(f"{path}: no array {name!r} in it, only {_list(names)}")
-            return _ArrayFile(path, file[key], None if id_column is None else file[id_column])
-    except DataError:
+        yield
+    except (DataError, MemoryError):
         raise
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise DataError(f"{path}: not a .npz file ({_first_line(error)}); write it by numpy.savez") from error
-    except MemoryError:
-        raise
-    except Exception as error:  # zip, zlib and header errors of many classes
+    except Exception as error:  # of zip, zlib and NumPy's parser, of many classes
         raise DataError(f"{path}: not a complete .npz file ({_first_line(error)}); write it by numpy.savez") from error
 
 
@@ -205,6 +204,7 @@ class _ParquetFile(Embeddings):
         super().__init__(path)
         pa, pq = import_pyarrow("reading", path)
         self._pa = pa
+        open(path, "rb").close()  # Python's own errors for a file that is not there
         with self._complaints():
             self._file = pq.ParquetFile(path)
             schema = self._file.schema_arrow
@@ -292,11 +292,7 @@ class _ParquetFile(Embeddings):
     def _complaints(self) -> Iterator[None]:
         try:
             yield
-        except self._pa.ArrowException as error:
-            raise DataError(f"{self.path}: not a complete .parquet file ({_first_line(error)})") from error
-        except OSError as error:
-            if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
-                raise
+        except (self._pa.ArrowException, OSError) as error:
             raise DataError(f"{self.path}: not a complete .parquet file ({_first_line(error)})") from error
 
 
@@ -444,7 +440,7 @@ class _JsonlFile(_TextFile):
                 if key is not None and key not in record:
                     raise DataError(f"{self.path}: line {line} has no key {key!r}")
             row_id = None if self._id is None else record[self._id]
-            if row_id is not None and (isinstance(row_id, bool) or not isinstance(row_id, str | int)):
+            if self._id is not None and (isinstance(row_id, bool) or not isinstance(row_id, str | int)):
                 raise DataError(f"{self.path}: line {line}: id {_short(row_id)} is neither a string nor an integer")
             vector = record[self._column]
             if not isinstance(vector, list) or not vector:
