@@ -178,7 +178,7 @@ func (b *Codebook) fewRows() int {
 
 // nearestPanels finds the codes of the rows in s.panels, which rows also holds row-major.
 func (b *Codebook) nearestPanels(s *scratch, codes []int32, rows []float32) {
-	b.search(s)
+	b.search(s, rows[min(len(codes)*b.Dim, len(rows)-1):])
 	lanes := shapes[b.level].lanes
 	for i := range codes {
 		p, lane := i/lanes, i%lanes
@@ -193,8 +193,9 @@ func (b *Codebook) nearestPanels(s *scratch, codes []int32, rows []float32) {
 	}
 }
 
-// search runs all groups over all panels of s and leaves best, second and id of each row in s.state.
-func (b *Codebook) search(s *scratch) {
+// search runs all groups over all panels of s and leaves best, second and id of each row in s.state. Meanwhile it
+// fetches the memory from ahead on, as much as the panels hold, into the cache.
+func (b *Codebook) search(s *scratch, ahead []float32) {
 	lanes := shapes[b.level].lanes
 	panels := s.panels.count()
 	s.state = resize(s.state, panels*3*lanes)
@@ -205,11 +206,13 @@ func (b *Codebook) search(s *scratch) {
 		}
 	}
 	size := lanes * b.Dim
+	stride := min(64, 4*lanes/len(b.groups)+1) // bytes a step of a tile, of which there are Dim for each group and panel
 	for _, g := range b.groups {
 		packed, end := b.packed[g.first*b.Dim:][:g.size*b.Dim], g.first+g.size
 		for p := range panels {
 			nearestTile(b.level, s.state[p*3*lanes:], s.panels.data[p*size:][:size], packed,
-				b.bias[g.first:end], b.ids[g.first:end], b.Dim)
+				b.bias[g.first:end], b.ids[g.first:end], b.Dim, ahead, stride)
+			ahead = ahead[min(stride*b.Dim/4, len(ahead)-1):]
 		}
 	}
 }

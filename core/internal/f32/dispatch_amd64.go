@@ -4,25 +4,25 @@ package f32
 
 import "github.com/semantic-id/semantic-id/core/internal/cpu"
 
-func nearestTile(l cpu.Level, state, panel, group, bias []float32, ids []int32, dim int) {
+func nearestTile(l cpu.Level, state, panel, group, bias []float32, ids []int32, dim int, ahead []float32, stride int) {
 	lanes, n := shapes[l].lanes, len(bias)
 	_, _, _, _ = state[3*lanes-1], panel[lanes*dim-1], group[n*dim-1], ids[n-1]
-	s, p, g, b, i := &state[0], &panel[0], &group[0], &bias[0], &ids[0]
+	s, p, g, b, i, a := &state[0], &panel[0], &group[0], &bias[0], &ids[0], &ahead[0]
 	switch {
 	case l == cpu.AVX512 && n == 14:
-		nearestAVX512x14(s, p, g, b, i, dim)
+		nearestAVX512x14(s, p, g, b, i, dim, a, stride)
 	case l == cpu.AVX512 && n == 8:
-		nearestAVX512x8(s, p, g, b, i, dim)
+		nearestAVX512x8(s, p, g, b, i, dim, a, stride)
 	case l == cpu.AVX512 && n == 4:
-		nearestAVX512x4(s, p, g, b, i, dim)
+		nearestAVX512x4(s, p, g, b, i, dim, a, stride)
 	case l == cpu.AVX512 && n == 2:
-		nearestAVX512x2(s, p, g, b, i, dim)
+		nearestAVX512x2(s, p, g, b, i, dim, a, stride)
 	case l == cpu.AVX2 && n == 6:
-		nearestAVX2x6(s, p, g, b, i, dim)
+		nearestAVX2x6(s, p, g, b, i, dim, a, stride)
 	case l == cpu.AVX2 && n == 4:
-		nearestAVX2x4(s, p, g, b, i, dim)
+		nearestAVX2x4(s, p, g, b, i, dim, a, stride)
 	case l == cpu.AVX2 && n == 2:
-		nearestAVX2x2(s, p, g, b, i, dim)
+		nearestAVX2x2(s, p, g, b, i, dim, a, stride)
 	default:
 		nearestTileGeneric(state, panel, group, bias, ids, lanes, dim)
 	}

@@ -4,7 +4,7 @@ package f32
 
 import "github.com/semantic-id/semantic-id/core/internal/cpu"
 
-func nearestTile(l cpu.Level, state, panel, group, bias []float32, ids []int32, dim int) {
+func nearestTile(l cpu.Level, state, panel, group, bias []float32, ids []int32, dim int, _ []float32, _ int) {
 	nearestTileGeneric(state, panel, group, bias, ids, shapes[l].lanes, dim)
 }
 

@@ -4,12 +4,14 @@
 
 #include "textflag.h"
 
-// func nearestAVX512x14(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int)
-// Requires: AVX, AVX512F
-TEXT ·nearestAVX512x14(SB), NOSPLIT, $0-48
+// func nearestAVX512x14(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int, ahead *float32, stride int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·nearestAVX512x14(SB), NOSPLIT, $0-64
 	MOVQ   panel+8(FP), AX
 	MOVQ   group+16(FP), CX
 	MOVQ   dim+40(FP), DX
+	MOVQ   ahead+48(FP), BX
+	MOVQ   stride+56(FP), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -84,6 +86,8 @@ loop:
 	VBROADCASTSS 52(CX), Z30
 	VFMADD231PS  Z30, Z28, Z26
 	VFMADD231PS  Z30, Z29, Z27
+	PREFETCHT1   (BX)
+	ADDQ         SI, BX
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000038, CX
 	DECQ         DX
@@ -274,12 +278,14 @@ loop:
 	VZEROUPPER
 	RET
 
-// func nearestAVX512x8(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int)
-// Requires: AVX, AVX512F
-TEXT ·nearestAVX512x8(SB), NOSPLIT, $0-48
+// func nearestAVX512x8(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int, ahead *float32, stride int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·nearestAVX512x8(SB), NOSPLIT, $0-64
 	MOVQ   panel+8(FP), AX
 	MOVQ   group+16(FP), CX
 	MOVQ   dim+40(FP), DX
+	MOVQ   ahead+48(FP), BX
+	MOVQ   stride+56(FP), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -324,6 +330,8 @@ loop:
 	VBROADCASTSS 28(CX), Z18
 	VFMADD231PS  Z18, Z16, Z14
 	VFMADD231PS  Z18, Z17, Z15
+	PREFETCHT1   (BX)
+	ADDQ         SI, BX
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000020, CX
 	DECQ         DX
@@ -442,12 +450,14 @@ loop:
 	VZEROUPPER
 	RET
 
-// func nearestAVX512x4(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int)
-// Requires: AVX, AVX512F
-TEXT ·nearestAVX512x4(SB), NOSPLIT, $0-48
+// func nearestAVX512x4(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int, ahead *float32, stride int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·nearestAVX512x4(SB), NOSPLIT, $0-64
 	MOVQ   panel+8(FP), AX
 	MOVQ   group+16(FP), CX
 	MOVQ   dim+40(FP), DX
+	MOVQ   ahead+48(FP), BX
+	MOVQ   stride+56(FP), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -472,6 +482,8 @@ loop:
 	VBROADCASTSS 12(CX), Z10
 	VFMADD231PS  Z10, Z8, Z6
 	VFMADD231PS  Z10, Z9, Z7
+	PREFETCHT1   (BX)
+	ADDQ         SI, BX
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000010, CX
 	DECQ         DX
@@ -542,12 +554,14 @@ loop:
 	VZEROUPPER
 	RET
 
-// func nearestAVX512x2(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int)
-// Requires: AVX, AVX512F
-TEXT ·nearestAVX512x2(SB), NOSPLIT, $0-48
+// func nearestAVX512x2(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int, ahead *float32, stride int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·nearestAVX512x2(SB), NOSPLIT, $0-64
 	MOVQ   panel+8(FP), AX
 	MOVQ   group+16(FP), CX
 	MOVQ   dim+40(FP), DX
+	MOVQ   ahead+48(FP), BX
+	MOVQ   stride+56(FP), SI
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -562,6 +576,8 @@ loop:
 	VBROADCASTSS 4(CX), Z6
 	VFMADD231PS  Z6, Z4, Z2
 	VFMADD231PS  Z6, Z5, Z3
+	PREFETCHT1   (BX)
+	ADDQ         SI, BX
 	ADDQ         $0x00000080, AX
 	ADDQ         $0x00000008, CX
 	DECQ         DX
@@ -1420,12 +1436,50 @@ one_end:
 	VZEROUPPER
 	RET
 
-// func nearestAVX2x6(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int)
-// Requires: AVX, AVX2, FMA3
-TEXT ·nearestAVX2x6(SB), NOSPLIT, $192-48
+// func peakAVX512(n int)
+// Requires: AVX, AVX512F
+TEXT ·peakAVX512(SB), NOSPLIT, $0-8
+	MOVQ   n+0(FP), AX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+
+loop:
+	VFMADD231PS Z12, Z12, Z0
+	VFMADD231PS Z12, Z12, Z1
+	VFMADD231PS Z12, Z12, Z2
+	VFMADD231PS Z12, Z12, Z3
+	VFMADD231PS Z12, Z12, Z4
+	VFMADD231PS Z12, Z12, Z5
+	VFMADD231PS Z12, Z12, Z6
+	VFMADD231PS Z12, Z12, Z7
+	VFMADD231PS Z12, Z12, Z8
+	VFMADD231PS Z12, Z12, Z9
+	VFMADD231PS Z12, Z12, Z10
+	VFMADD231PS Z12, Z12, Z11
+	DECQ        AX
+	JNZ         loop
+	VZEROUPPER
+	RET
+
+// func nearestAVX2x6(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int, ahead *float32, stride int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·nearestAVX2x6(SB), NOSPLIT, $192-64
 	MOVQ   panel+8(FP), AX
 	MOVQ   group+16(FP), CX
 	MOVQ   dim+40(FP), DX
+	MOVQ   ahead+48(FP), BX
+	MOVQ   stride+56(FP), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1460,6 +1514,8 @@ loop:
 	VBROADCASTSS 20(CX), Y14
 	VFMADD231PS  Y14, Y12, Y10
 	VFMADD231PS  Y14, Y13, Y11
+	PREFETCHT1   (BX)
+	ADDQ         SI, BX
 	ADDQ         $0x00000040, AX
 	ADDQ         $0x00000018, CX
 	DECQ         DX
@@ -1584,12 +1640,14 @@ loop:
 	VZEROUPPER
 	RET
 
-// func nearestAVX2x4(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int)
-// Requires: AVX, AVX2, FMA3
-TEXT ·nearestAVX2x4(SB), NOSPLIT, $128-48
+// func nearestAVX2x4(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int, ahead *float32, stride int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·nearestAVX2x4(SB), NOSPLIT, $128-64
 	MOVQ   panel+8(FP), AX
 	MOVQ   group+16(FP), CX
 	MOVQ   dim+40(FP), DX
+	MOVQ   ahead+48(FP), BX
+	MOVQ   stride+56(FP), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1614,6 +1672,8 @@ loop:
 	VBROADCASTSS 12(CX), Y10
 	VFMADD231PS  Y10, Y8, Y6
 	VFMADD231PS  Y10, Y9, Y7
+	PREFETCHT1   (BX)
+	ADDQ         SI, BX
 	ADDQ         $0x00000040, AX
 	ADDQ         $0x00000010, CX
 	DECQ         DX
@@ -1704,12 +1764,14 @@ loop:
 	VZEROUPPER
 	RET
 
-// func nearestAVX2x2(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int)
-// Requires: AVX, AVX2, FMA3
-TEXT ·nearestAVX2x2(SB), NOSPLIT, $64-48
+// func nearestAVX2x2(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int, ahead *float32, stride int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·nearestAVX2x2(SB), NOSPLIT, $64-64
 	MOVQ   panel+8(FP), AX
 	MOVQ   group+16(FP), CX
 	MOVQ   dim+40(FP), DX
+	MOVQ   ahead+48(FP), BX
+	MOVQ   stride+56(FP), SI
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -1724,6 +1786,8 @@ loop:
 	VBROADCASTSS 4(CX), Y6
 	VFMADD231PS  Y6, Y4, Y2
 	VFMADD231PS  Y6, Y5, Y3
+	PREFETCHT1   (BX)
+	ADDQ         SI, BX
 	ADDQ         $0x00000040, AX
 	ADDQ         $0x00000008, CX
 	DECQ         DX
@@ -2317,5 +2381,41 @@ one_sum:
 	JMP          one
 
 one_end:
+	VZEROUPPER
+	RET
+
+// func peakAVX2(n int)
+// Requires: AVX, FMA3
+TEXT ·peakAVX2(SB), NOSPLIT, $0-8
+	MOVQ   n+0(FP), AX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	VXORPS Y12, Y12, Y12
+
+loop:
+	VFMADD231PS Y12, Y12, Y0
+	VFMADD231PS Y12, Y12, Y1
+	VFMADD231PS Y12, Y12, Y2
+	VFMADD231PS Y12, Y12, Y3
+	VFMADD231PS Y12, Y12, Y4
+	VFMADD231PS Y12, Y12, Y5
+	VFMADD231PS Y12, Y12, Y6
+	VFMADD231PS Y12, Y12, Y7
+	VFMADD231PS Y12, Y12, Y8
+	VFMADD231PS Y12, Y12, Y9
+	VFMADD231PS Y12, Y12, Y10
+	VFMADD231PS Y12, Y12, Y11
+	DECQ        AX
+	JNZ         loop
 	VZEROUPPER
 	RET

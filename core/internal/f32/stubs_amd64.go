@@ -7,22 +7,22 @@ package f32
 // nearestAVX512x14 is nearestTile for panels of 32 rows and groups of 14 centroids.
 //
 //go:noescape
-func nearestAVX512x14(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int)
+func nearestAVX512x14(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int, ahead *float32, stride int)
 
 // nearestAVX512x8 is nearestTile for panels of 32 rows and groups of 8 centroids.
 //
 //go:noescape
-func nearestAVX512x8(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int)
+func nearestAVX512x8(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int, ahead *float32, stride int)
 
 // nearestAVX512x4 is nearestTile for panels of 32 rows and groups of 4 centroids.
 //
 //go:noescape
-func nearestAVX512x4(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int)
+func nearestAVX512x4(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int, ahead *float32, stride int)
 
 // nearestAVX512x2 is nearestTile for panels of 32 rows and groups of 2 centroids.
 //
 //go:noescape
-func nearestAVX512x2(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int)
+func nearestAVX512x2(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int, ahead *float32, stride int)
 
 // scoresAVX512x14 is scoresTile for panels of 32 rows and groups of 14 centroids.
 //
@@ -54,20 +54,23 @@ func packAVX512(panel *float32, norms *float32, rows *float32, offsets *int, dim
 //go:noescape
 func dotsAVX512(dst *float32, row *float32, matrix *float32, n int, dim int)
 
+// peakAVX512 does n times twelve fused multiply-adds: what benchmarks compare with.
+func peakAVX512(n int)
+
 // nearestAVX2x6 is nearestTile for panels of 16 rows and groups of 6 centroids.
 //
 //go:noescape
-func nearestAVX2x6(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int)
+func nearestAVX2x6(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int, ahead *float32, stride int)
 
 // nearestAVX2x4 is nearestTile for panels of 16 rows and groups of 4 centroids.
 //
 //go:noescape
-func nearestAVX2x4(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int)
+func nearestAVX2x4(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int, ahead *float32, stride int)
 
 // nearestAVX2x2 is nearestTile for panels of 16 rows and groups of 2 centroids.
 //
 //go:noescape
-func nearestAVX2x2(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int)
+func nearestAVX2x2(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int, ahead *float32, stride int)
 
 // scoresAVX2x6 is scoresTile for panels of 16 rows and groups of 6 centroids.
 //
@@ -93,3 +96,6 @@ func packAVX2(panel *float32, norms *float32, rows *float32, offsets *int, dim i
 //
 //go:noescape
 func dotsAVX2(dst *float32, row *float32, matrix *float32, n int, dim int)
+
+// peakAVX2 does n times twelve fused multiply-adds: what benchmarks compare with.
+func peakAVX2(n int)

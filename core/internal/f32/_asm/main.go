@@ -17,6 +17,7 @@ func main() {
 		}
 		pack(l)
 		dots(l)
+		peak(l)
 	}
 	Generate()
 }

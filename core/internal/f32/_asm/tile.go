@@ -9,9 +9,14 @@ import (
 )
 
 // product emits the hot loop: sums[2*j+h] = dot products of vector h of the panel's rows with centroid j, each one
-// chain of fused multiply-adds from zero, the dimension ascending.
-func product(l level, g int) (sums []reg.VecVirtual) {
+// chain of fused multiply-adds from zero, the dimension ascending. With prefetch, each step also asks for the cache line
+// at ahead and advances it by stride bytes.
+func product(l level, g int, prefetch bool) (sums []reg.VecVirtual) {
 	panel, group, dim := Load(Param("panel"), GP64()), Load(Param("group"), GP64()), Load(Param("dim"), GP64())
+	var ahead, stride reg.Register
+	if prefetch {
+		ahead, stride = Load(Param("ahead"), GP64()), Load(Param("stride"), GP64())
+	}
 	for range 2 * g {
 		v := l.vec()
 		zero(v)
@@ -26,6 +31,10 @@ func product(l level, g int) (sums []reg.VecVirtual) {
 		VFMADD231PS(c, r0, sums[2*j])
 		VFMADD231PS(c, r1, sums[2*j+1])
 	}
+	if prefetch {
+		PREFETCHT1(Mem{Base: ahead})
+		ADDQ(stride, ahead)
+	}
 	ADDQ(U32(2*l.bytes()), panel)
 	ADDQ(U32(4*g), group)
 	DECQ(dim)
@@ -35,10 +44,10 @@ func product(l level, g int) (sums []reg.VecVirtual) {
 
 // nearest emits the tile that ends in a running argmax, lane by lane.
 func nearest(l level, g int) {
-	TEXT(fmt.Sprintf("nearest%sx%d", l.name, g), NOSPLIT, "func(state, panel, group, bias *float32, ids *int32, dim int)")
+	TEXT(fmt.Sprintf("nearest%sx%d", l.name, g), NOSPLIT, "func(state, panel, group, bias *float32, ids *int32, dim int, ahead *float32, stride int)")
 	Doc(fmt.Sprintf("nearest%sx%d is nearestTile for panels of %d rows and groups of %d centroids.", l.name, g, 2*l.width, g))
 	Pragma("noescape")
-	sums := product(l, g)
+	sums := product(l, g, true)
 	state, bias, ids := Load(Param("state"), GP64()), Load(Param("bias"), GP64()), Load(Param("ids"), GP64())
 
 	// AVX2 has not the registers for all sums and the running values: the second half waits in memory.
@@ -99,7 +108,7 @@ func scores(l level, g int) {
 	TEXT(fmt.Sprintf("scores%sx%d", l.name, g), NOSPLIT, "func(dst, panel, group, bias *float32, dim int)")
 	Doc(fmt.Sprintf("scores%sx%d is scoresTile for panels of %d rows and groups of %d centroids.", l.name, g, 2*l.width, g))
 	Pragma("noescape")
-	sums := product(l, g)
+	sums := product(l, g, false)
 	dst, bias := Load(Param("dst"), GP64()), Load(Param("bias"), GP64())
 	b := l.vec()
 	for j := range g {
