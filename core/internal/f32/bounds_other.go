@@ -1,7 +1,9 @@
+//go:build !amd64 || noasm
+
 package f32
 
 func sqDistsAt(dst, x, rows []float32, at []int32) { sqDistsAtGeneric(dst, x, rows, at) }
 
 func atMost(at []int32, bound, offset []uint16, limit uint16) int {
-	return atMostGeneric(at, bound, offset, limit)
+	return atMostGeneric(at, bound, offset, limit, 0)
 }

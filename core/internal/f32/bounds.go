@@ -1,5 +1,7 @@
 package f32
 
+//go:generate go run -C _asm ./bounds -out ../bounds_amd64.s -stubs ../bounds_stubs_amd64.go -pkg f32
+
 import (
 	"fmt"
 	"math"
@@ -44,11 +46,12 @@ func AtMost(at []int32, bound, offset []uint16, limit uint16) int {
 	return atMost(at, bound, offset, limit)
 }
 
-func atMostGeneric(at []int32, bound, offset []uint16, limit uint16) int {
+// atMostGeneric takes bound[0] as number first.
+func atMostGeneric(at []int32, bound, offset []uint16, limit uint16, first int) int {
 	n := 0
 	for j, b := range bound {
 		if uint32(b) <= min(uint32(limit)+uint32(offset[j]), 65535) {
-			at[n] = int32(j)
+			at[n] = int32(first + j)
 			n++
 		}
 	}

@@ -1,0 +1,209 @@
+// Command bounds writes the AVX2 and AVX-512 kernels of bounded Lloyd: distances to chosen centroids, and which lower
+// bounds are within a limit. Run it with go generate in the folder of package f32.
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+func main() {
+	ConstraintExpr("!noasm")
+	for _, wide := range []bool{true, false} {
+		sqDistsAt(wide)
+		atMost(wide)
+	}
+	Generate()
+}
+
+func name(wide bool) string {
+	if wide {
+		return "AVX512"
+	}
+	return "AVX2"
+}
+
+func vec(wide bool) reg.VecVirtual {
+	if wide {
+		return ZMM()
+	}
+	return YMM()
+}
+
+func zero(wide bool, v reg.VecVirtual) {
+	if wide {
+		VPXORD(v, v, v)
+	} else {
+		VXORPS(v, v, v)
+	}
+}
+
+// sqDistsAt emits the squared distances of one row to chosen rows of a matrix, four of them at a time, then one by one.
+func sqDistsAt(wide bool) {
+	TEXT("sqDistsAt"+name(wide), NOSPLIT, "func(dst, x, rows *float32, at *int32, n, dim int)")
+	Doc("sqDistsAt" + name(wide) + " is sqDistsAt.")
+	Pragma("noescape")
+	lanes, shift := 8, uint64(3)
+	if wide {
+		lanes, shift = 16, 4
+	}
+	dst, x, rows, at := Load(Param("dst"), GP64()), Load(Param("x"), GP64()), Load(Param("rows"), GP64()), Load(Param("at"), GP64())
+	n, dim := Load(Param("n"), GP64()), Load(Param("dim"), GP64())
+	stride, rest := GP64(), GP64()
+	MOVQ(dim, stride)
+	SHLQ(Imm(2), stride)
+	MOVQ(dim, rest)
+	ANDQ(U32(lanes-1), rest)
+	SHRQ(Imm(shift), dim) // whole vectors
+
+	// The last dim%lanes elements are loaded under a mask; the others read as 0 in both rows.
+	var k reg.OpmaskVirtual
+	var mask reg.VecVirtual
+	if wide {
+		one := GP64()
+		MOVQ(U32(1), one)
+		SHLXQ(rest, one, one)
+		DECQ(one)
+		k = K()
+		KMOVW(one.As32(), k)
+	} else {
+		mask = YMM()
+		count, iota, ramp := YMM(), YMM(), GP64()
+		VMOVD(rest.As32(), count.AsX())
+		VPBROADCASTD(count.AsX(), count)
+		MOVQ(U64(0x0706050403020100), ramp)
+		VMOVQ(ramp, iota.AsX())
+		VPMOVZXBD(iota.AsX(), iota)
+		VPCMPGTD(iota, count, mask)
+	}
+	partial := func(m Mem, v reg.VecVirtual) {
+		if wide {
+			VMOVUPS_Z(m, k, v)
+		} else {
+			VMASKMOVPS(m, mask, v)
+		}
+	}
+
+	for _, g := range []int{4, 1} {
+		tag := map[int]string{4: "four", 1: "one"}[g]
+		Label(tag)
+		CMPQ(n, Imm(uint64(g)))
+		JL(LabelRef(tag + "End"))
+		row := make([]reg.GPVirtual, g)
+		sum := make([]reg.VecVirtual, 2*g)
+		for j := range row {
+			row[j] = GP64()
+			MOVLQSX(Mem{Base: at, Disp: 4 * j}, row[j])
+			IMULQ(stride, row[j])
+			ADDQ(rows, row[j])
+			for h := range 2 {
+				sum[2*j+h] = vec(wide)
+				zero(wide, sum[2*j+h])
+			}
+		}
+		off, left := GP64(), GP64()
+		XORQ(off, off)
+		MOVQ(dim, left)
+		step := func(h int) {
+			v, d := vec(wide), vec(wide)
+			VMOVUPS(Mem{Base: x, Index: off, Scale: 1, Disp: 4 * lanes * h}, v)
+			for j := range row {
+				VSUBPS(Mem{Base: row[j], Index: off, Scale: 1, Disp: 4 * lanes * h}, v, d)
+				VFMADD231PS(d, d, sum[2*j+h])
+			}
+		}
+		Label(tag + "Pair")
+		CMPQ(left, Imm(2))
+		JL(LabelRef(tag + "Single"))
+		step(0)
+		step(1)
+		ADDQ(U32(8*lanes), off)
+		SUBQ(Imm(2), left)
+		JMP(LabelRef(tag + "Pair"))
+		Label(tag + "Single")
+		TESTQ(left, left)
+		JZ(LabelRef(tag + "Rest"))
+		step(0)
+		ADDQ(U32(4*lanes), off)
+		Label(tag + "Rest")
+		TESTQ(rest, rest)
+		JZ(LabelRef(tag + "Add"))
+		v, y := vec(wide), vec(wide)
+		partial(Mem{Base: x, Index: off, Scale: 1}, v)
+		for j := range row {
+			partial(Mem{Base: row[j], Index: off, Scale: 1}, y)
+			VSUBPS(y, v, y)
+			VFMADD231PS(y, y, sum[2*j])
+		}
+		Label(tag + "Add")
+		for j := range row {
+			VADDPS(sum[2*j], sum[2*j+1], sum[2*j])
+			s := sum[2*j]
+			if wide {
+				high := YMM()
+				VEXTRACTF64X4(Imm(1), s, high)
+				VADDPS(high, s.AsY(), s.AsY())
+			}
+			high := XMM()
+			VEXTRACTF128(Imm(1), s.AsY(), high)
+			VADDPS(high, s.AsX(), s.AsX())
+			VPERMILPS(Imm(0b1110), s.AsX(), high)
+			VADDPS(high, s.AsX(), s.AsX())
+			VPERMILPS(Imm(0b01), s.AsX(), high)
+			VADDSS(high, s.AsX(), s.AsX())
+			VMOVSS(s.AsX(), Mem{Base: dst, Disp: 4 * j})
+		}
+		ADDQ(Imm(uint64(4*g)), dst)
+		ADDQ(Imm(uint64(4*g)), at)
+		SUBQ(Imm(uint64(g)), n)
+		JMP(LabelRef(tag))
+		Label(tag + "End")
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// atMost emits, for 32 bounds a word, a bit for each bound that is at most limit + offset, the sum saturated.
+func atMost(wide bool) {
+	TEXT("atMost"+name(wide), NOSPLIT, "func(mask *uint32, bound, offset *uint16, limit, words int)")
+	Doc("atMost" + name(wide) + " sets bit j%32 of mask[j/32] where bound[j] <= limit + offset[j], the sum held at 65535.")
+	Pragma("noescape")
+	mask, bound, offset := Load(Param("mask"), GP64()), Load(Param("bound"), GP64()), Load(Param("offset"), GP64())
+	limit, words := GP64(), Load(Param("words"), GP64())
+	Load(Param("limit"), limit)
+	lim := vec(wide)
+	VMOVD(limit.As32(), lim.AsX())
+	VPBROADCASTW(lim.AsX(), lim)
+	Label("loop")
+	TESTQ(words, words)
+	JZ(LabelRef("end"))
+	bits := GP32()
+	if wide {
+		v, k := ZMM(), K()
+		VPADDUSW(Mem{Base: offset}, lim, v)
+		VPCMPUW(Imm(5), Mem{Base: bound}, v, k) // v not less than the bound
+		KMOVD(k, bits)
+	} else {
+		half := [2]reg.VecVirtual{YMM(), YMM()}
+		for h := range 2 {
+			b := YMM()
+			VPADDUSW(Mem{Base: offset, Disp: 32 * h}, lim, half[h])
+			VMOVDQU(Mem{Base: bound, Disp: 32 * h}, b)
+			VPMINUW(b, half[h], half[h])
+			VPCMPEQW(b, half[h], half[h])
+		}
+		VPACKSSWB(half[1], half[0], half[0])
+		VPERMQ(Imm(0b11011000), half[0], half[0])
+		VPMOVMSKB(half[0], bits)
+	}
+	MOVL(bits, Mem{Base: mask})
+	ADDQ(Imm(4), mask)
+	ADDQ(Imm(64), bound)
+	ADDQ(Imm(64), offset)
+	DECQ(words)
+	JMP(LabelRef("loop"))
+	Label("end")
+	VZEROUPPER()
+	RET()
+}

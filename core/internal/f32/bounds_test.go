@@ -1,0 +1,85 @@
+package f32
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+func TestSqDistsAt(t *testing.T) {
+	forEachLevel(t, func(t *testing.T) {
+		for dim := 1; dim < 100; dim++ {
+			x, rows := normals(1, dim), normals(2, 9*dim)
+			for _, at := range [][]int32{{}, {3}, {8, 0}, {1, 1, 1}, {5, 4, 3, 2}, {0, 1, 2, 3, 4, 5, 6, 7, 8}} {
+				dst := guardedSlice(len(at), float32(-7))
+				SqDistsAt(dst.in, x, rows, at)
+				for i, j := range at {
+					want := SqDist64(x, rows[int(j)*dim:(int(j)+1)*dim])
+					if got := float64(dst.in[i]); !(math.Abs(got-want) <= float64(dim+2)*0x1p-24*want) {
+						t.Errorf("dim %d, row %d: got %g, want %g", dim, j, got, want)
+					}
+					if low, high := Below(dst.in[i], dim), Above(dst.in[i], dim); !(low <= math.Sqrt(want) && math.Sqrt(want) <= high) {
+						t.Errorf("dim %d, row %d: %g is not within %g and %g", dim, j, math.Sqrt(want), low, high)
+					}
+				}
+				dst.checkIntact(t)
+			}
+		}
+	})
+}
+
+func TestAtMost(t *testing.T) {
+	forEachLevel(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(3, 3))
+		for _, n := range []int{0, 1, 31, 32, 33, 64, 100, 1023, 1024, 1025, 2500} {
+			bound, offset := make([]uint16, n), make([]uint16, n)
+			for _, limit := range []uint16{0, 1, 100, 32767, 32768, 40000, 65535} {
+				for j := range bound {
+					bound[j], offset[j] = uint16(rng.Uint32()), uint16(rng.Uint32())>>rng.IntN(16)
+					if rng.IntN(2) == 0 { // around the limit, where an off-by-one shows
+						bound[j] = uint16(min(65535, max(0, int(limit)+int(offset[j])+rng.IntN(3)-1)))
+					}
+				}
+				var want []int32
+				for j := range bound {
+					if int(bound[j]) <= min(int(limit)+int(offset[j]), 65535) {
+						want = append(want, int32(j))
+					}
+				}
+				at := guardedSlice(n, int32(-1))
+				if got := at.in[:AtMost(at.in, bound, offset, limit)]; !slices.Equal(got, want) {
+					t.Errorf("%d bounds, limit %d: got %v, want %v", n, limit, got, want)
+				}
+				at.checkIntact(t)
+			}
+		}
+	})
+}
+
+// TestRaisedBoundsAreBounds wants each bound at or below the true distance, and by less than two steps.
+func TestRaisedBoundsAreBounds(t *testing.T) {
+	forEachLevel(t, func(t *testing.T) {
+		const dim, k, scale = 40, 200, 1000
+		x, rows := normals(4, dim), normals(5, k*dim)
+		copy(rows, x) // at distance 0
+		at, dist := make([]int32, k), make([]float32, k)
+		bound, offset := make([]uint16, k), make([]uint16, k)
+		for j := range at {
+			at[j], offset[j] = int32(j), uint16(7*j)
+		}
+		SqDistsAt(dist, x, rows, at)
+		RaiseBounds(bound, offset, at, dist, scale, dim)
+		for j := range at {
+			want := math.Sqrt(SqDist64(x, rows[j*dim:(j+1)*dim])) * scale
+			if got := float64(bound[j]) - float64(offset[j]); !(got <= want && got > want-2) {
+				t.Errorf("row %d: bound %g, distance %g", j, got, want)
+			}
+		}
+		offset[0] = 65535
+		RaiseBounds(bound, offset, at, dist, scale*1000, dim)
+		if bound[0] != 65535 || bound[1] != 65535 {
+			t.Errorf("bounds beyond 65535 are held at %d and %d", bound[0], bound[1])
+		}
+	})
+}
