@@ -206,13 +206,13 @@ func (b *Codebook) search(s *scratch, ahead []float32) {
 		}
 	}
 	size := lanes * b.Dim
-	stride := min(64, 4*lanes/len(b.groups)+1) // bytes a step of a tile, of which there are Dim for each group and panel
+	stride := min(64, 16*lanes/len(b.groups)+1) // bytes each four steps of a tile, of which there are Dim for each group and panel
 	for _, g := range b.groups {
 		packed, end := b.packed[g.first*b.Dim:][:g.size*b.Dim], g.first+g.size
 		for p := range panels {
 			nearestTile(b.level, s.state[p*3*lanes:], s.panels.data[p*size:][:size], packed,
 				b.bias[g.first:end], b.ids[g.first:end], b.Dim, ahead, stride)
-			ahead = ahead[min(stride*b.Dim/4, len(ahead)-1):]
+			ahead = ahead[min(stride*b.Dim/16, len(ahead)-1):]
 		}
 	}
 }

@@ -2,15 +2,19 @@ package main
 
 import (
 	"fmt"
+	"math/bits"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
+// unroll is how many dimensions the hot loop takes at a time.
+const unroll = 4
+
 // product emits the hot loop: sums[2*j+h] = dot products of vector h of the panel's rows with centroid j, each one
-// chain of fused multiply-adds from zero, the dimension ascending. With prefetch, each step also asks for the cache line
-// at ahead and advances it by stride bytes.
+// chain of fused multiply-adds from zero, the dimension ascending. With prefetch, every fourth step also asks for the
+// cache line at ahead and advances it by stride bytes.
 func product(l level, g int, prefetch bool) (sums []reg.VecVirtual) {
 	panel, group, dim := Load(Param("panel"), GP64()), Load(Param("group"), GP64()), Load(Param("dim"), GP64())
 	var ahead, stride reg.Register
@@ -22,23 +26,45 @@ func product(l level, g int, prefetch bool) (sums []reg.VecVirtual) {
 		zero(v)
 		sums = append(sums, v)
 	}
-	Label("loop")
 	r0, r1, c := l.vec(), l.vec(), l.vec()
-	VMOVUPS(Mem{Base: panel}, r0)
-	VMOVUPS(Mem{Base: panel, Disp: l.bytes()}, r1)
-	for j := range g {
-		VBROADCASTSS(Mem{Base: group, Disp: 4 * j}, c)
-		VFMADD231PS(c, r0, sums[2*j])
-		VFMADD231PS(c, r1, sums[2*j+1])
+	step := func(n int) {
+		VMOVUPS(Mem{Base: panel, Disp: 2 * n * l.bytes()}, r0)
+		VMOVUPS(Mem{Base: panel, Disp: (2*n + 1) * l.bytes()}, r1)
+		for j := range g {
+			VBROADCASTSS(Mem{Base: group, Disp: 4 * (n*g + j)}, c)
+			VFMADD231PS(c, r0, sums[2*j])
+			VFMADD231PS(c, r1, sums[2*j+1])
+		}
+	}
+	advance := func(n int) {
+		ADDQ(U32(2*n*l.bytes()), panel)
+		ADDQ(U32(4*n*g), group)
+	}
+	rest := GP64()
+	MOVQ(dim, rest)
+	ANDQ(U32(unroll-1), rest)
+	SHRQ(U8(bits.TrailingZeros(unroll)), dim)
+	JZ(LabelRef("rest"))
+	Label("loop")
+	for n := range unroll {
+		step(n)
 	}
 	if prefetch {
 		PREFETCHT1(Mem{Base: ahead})
 		ADDQ(stride, ahead)
 	}
-	ADDQ(U32(2*l.bytes()), panel)
-	ADDQ(U32(4*g), group)
+	advance(unroll)
 	DECQ(dim)
 	JNZ(LabelRef("loop"))
+	Label("rest")
+	TESTQ(rest, rest)
+	JZ(LabelRef("done"))
+	Label("one")
+	step(0)
+	advance(1)
+	DECQ(rest)
+	JNZ(LabelRef("one"))
+	Label("done")
 	return sums
 }
 
