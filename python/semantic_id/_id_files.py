@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 class IdWriter(Protocol):
     """Takes the rows in order, some at a time."""
 
@@ -78,9 +81,8 @@ def replacing(path: str) -> Iterator[str]:
     except BaseException as error:
         with suppress(OSError):
             os.unlink(temporary)
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        if full or (isinstance(error, OSError) and error.filename == temporary):
-            raise OSError(error.errno, os.strerror(error.errno), path) from error  # name the file the user knows
+        if isinstance(error, OSError) and (error.errno in _FULL or error.filename == temporary):
+            raise OSError(error.errno, os.strerror(error.errno or 0), path) from error  # the name the user knows
         raise
 
 

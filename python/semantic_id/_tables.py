@@ -151,7 +151,7 @@ class _ArrayFile(Embeddings):
         step = _block_rows(self.vectors.shape[1])
         for start in range(0, self.rows, step):
             vectors = self.vectors[start : start + step]
-            _check_finite(vectors, self.path, lambda row, start=start: f"row {start + row}")
+            _check_finite(vectors, self.path, "row", range(start, start + len(vectors)))
             ids = range(start, start + len(vectors)) if self.ids is None else self.ids[start : start + step].tolist()
             yield Block(start, ids, vectors)
 
@@ -248,7 +248,7 @@ class _ParquetFile(Embeddings):
                 width = vectors.shape[1] if width is None else width
                 if vectors.shape[1] != width:
                     raise DataError(f"{self.path}: row {start} has {vectors.shape[1]} numbers, row 0 has {width}")
-                _check_finite(vectors, self.path, lambda row, start=start: f"row {start + row}")
+                _check_finite(vectors, self.path, "row", range(start, start + len(vectors)))
                 ids: Sequence[Any] = range(start, start + len(vectors))
                 if self._id is not None:
                     self._check_nulls(batch.column(self._id), self._id, start)
@@ -342,7 +342,7 @@ class _TextFile(Embeddings):
 
     def _block(self, start: int, numbers: array[float], ids: list[Any], lines: list[int]) -> Block:
         vectors = np.frombuffer(numbers, np.float32).reshape(len(lines), -1)
-        _check_finite(vectors, self.path, lambda row: f"line {lines[row]}")
+        _check_finite(vectors, self.path, "line", lines)
         return Block(start, ids, vectors)
 
 
@@ -493,14 +493,15 @@ def _find(path: str, names: Sequence[str], asked: str | None, usual: Sequence[st
     return asked
 
 
-def _check_finite(vectors: NDArray[Any], path: str, where: Callable[[int], str]) -> None:
+def _check_finite(vectors: NDArray[Any], path: str, place: str, numbers: Sequence[int]) -> None:
+    """Complain about the first row with NaN or infinity, the i-th of which is at `place` `numbers[i]`."""
     if vectors.dtype.kind != "f":
         return
     finite = np.isfinite(vectors)
     if not finite.all():
         row, column = (int(n) for n in np.argwhere(~finite)[0])
         raise DataError(
-            f"{path}: NaN or Inf in {where(row)}, number {column + 1} of the embedding; "
+            f"{path}: NaN or Inf in {place} {numbers[row]}, number {column + 1} of the embedding; "
             "drop the row or embed the item again"
         )
 

@@ -301,20 +301,17 @@ def _load(path: str) -> Any:
 
 def _check_model_target(path: str) -> None:
     """Fail before a long fit, not after it, if a model could not be saved as `path`."""
-    if os.path.lexists(path) and not os.path.isdir(path):
+    if not path:
+        raise DataError("the name of the model is empty; choose one by --model")
+    if os.path.exists(path) and not os.path.isdir(path):
         raise DataError(f"{path}: is a file, and a model is a directory; choose another name")
-    if os.path.isdir(path):
-        held = os.listdir(path)
-        if held and "metadata.json" not in held:
-            # Saving replaces the directory whole, with whatever is in it.
-            raise DataError(f"{path}: holds other files ({held[0]}, ...); choose a new or an empty directory")
-    parent = os.path.dirname(os.path.abspath(path))
-    while not os.path.lexists(parent):
-        parent = os.path.dirname(parent)
-    if not os.path.isdir(parent):
-        raise DataError(f"{path}: {parent} is not a directory; choose another name")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise DataError(f"{path}: no permission to write in {parent}; choose another name")
+    place = os.path.abspath(path)
+    while not os.path.lexists(place):
+        place = os.path.dirname(place)
+    if not os.path.isdir(place):
+        raise DataError(f"{path}: {place} is not a directory; choose another name")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise DataError(f"{path}: no permission to write in {place}; choose another name")
 
 
 def _distinct(codes: np.ndarray[Any, np.dtype[np.int32]]) -> Any:
@@ -360,7 +357,9 @@ def _one_line_warnings() -> Iterator[None]:
 
 
 def _sentence(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, OSError) and error.errno is not None:
+        if error.strerror != os.strerror(error.errno):
+            return " ".join(str(error.strerror).split())  # made by our own code, with advice in it
         what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
         return f"{what}; {_ADVICE[error.errno]}" if error.errno in _ADVICE else what
     if isinstance(error, MemoryError):
