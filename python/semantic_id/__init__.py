@@ -1,0 +1,68 @@
+"""Semantic ids: a few small integers for each embedding, coarse to fine, written as a string.
+
+The native library is loaded by the first `fit`, `encode`, `decode` or `semantic_id`, not by the import.
+"""
+
+from ._later import not_yet as _not_yet
+from ._native import set_num_threads
+from ._version import __version__
+from .algorithms import RQVAE, RQKMeans
+from .core import ids_to_codes
+from .engine import SemanticIdEngine
+from .exceptions import ConvergenceWarning, NotFittedError, SemanticIdError, ShapeMismatchError
+from .uniqueness.resolver import CapacityResolver, SinkhornResolver, UniqueIdResolver
+from .uniqueness.stores import InMemoryCollisionStore, PostgresCollisionStore, SQLiteCollisionStore
+from .utils.metrics import evaluate, find_similar, hierarchical_distance, ndcg_at_k
+
+__all__ = [
+    "RQVAE",
+    "CapacityResolver",
+    "ConvergenceWarning",
+    "InMemoryCollisionStore",
+    "NotFittedError",
+    "PostgresCollisionStore",
+    "RQKMeans",
+    "SQLiteCollisionStore",
+    "SemanticIdEngine",
+    "SemanticIdError",
+    "ShapeMismatchError",
+    "SinkhornResolver",
+    "UniqueIdResolver",
+    "__version__",
+    "churn",
+    "compare",
+    "estimate",
+    "evaluate",
+    "find_similar",
+    "hierarchical_distance",
+    "ids_to_codes",
+    "ndcg_at_k",
+    "report",
+    "set_num_threads",
+    "to_embedding_atlas",
+]
+
+
+def report(*args: object, **kwargs: object) -> None:
+    """Raise NotImplementedError: it has not landed yet."""
+    raise _not_yet("report", "the HTML report")
+
+
+def compare(*args: object, **kwargs: object) -> None:
+    """Raise NotImplementedError: it has not landed yet."""
+    raise _not_yet("compare", "the HTML report")
+
+
+def churn(*args: object, **kwargs: object) -> None:
+    """Raise NotImplementedError: it has not landed yet."""
+    raise _not_yet("churn", "the HTML report")
+
+
+def to_embedding_atlas(*args: object, **kwargs: object) -> None:
+    """Raise NotImplementedError: it has not landed yet."""
+    raise _not_yet("to_embedding_atlas", "the HTML report")
+
+
+def estimate(*args: object, **kwargs: object) -> None:
+    """Raise NotImplementedError: it has not landed yet."""
+    raise _not_yet("estimate", "advice on levels and clusters")

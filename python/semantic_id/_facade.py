@@ -1,0 +1,85 @@
+"""The functions of the extension that `_native` calls, as a type; tests compare it with the extension.
+
+core/facade says what each does. Addresses are of memory that stays alive for the call. Version returns a length and
+NumThreads a number; any other int that comes back is an error kind, 0 for success.
+"""
+
+from typing import Protocol
+
+
+class Facade(Protocol):
+    def Version(self, bufAddr: int, bufLen: int) -> int: ...
+
+    def SetNumThreads(self, n: int) -> None: ...
+
+    def NumThreads(self) -> int: ...
+
+    def QuantizerNew(
+        self,
+        levels: int,
+        dim: int,
+        ksAddr: int,
+        booksAddr: int,
+        metric: int,
+        handleOut: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def QuantizerFree(self, handle: int) -> None: ...
+
+    def QuantizerEncode(
+        self,
+        handle: int,
+        xAddr: int,
+        rows: int,
+        dim: int,
+        batch: int,
+        codesAddr: int,
+        controlAddr: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def QuantizerDecode(
+        self, handle: int, codesAddr: int, rows: int, levels: int, outAddr: int, errAddr: int, errLen: int
+    ) -> int: ...
+
+    def RQKMeansFit(
+        self,
+        xAddr: int,
+        rows: int,
+        dim: int,
+        weightsAddr: int,
+        levels: int,
+        ksAddr: int,
+        metric: int,
+        maxIter: int,
+        tol: float,
+        restarts: int,
+        seed: int,
+        booksAddr: int,
+        codesAddr: int,
+        inertiaAddr: int,
+        itersAddr: int,
+        flagsAddr: int,
+        controlAddr: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def FormatCodes(
+        self,
+        codesAddr: int,
+        rows: int,
+        levels: int,
+        style: int,
+        sepAddr: int,
+        sepLen: int,
+        end: int,
+        outAddr: int,
+        outLen: int,
+        neededOut: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...

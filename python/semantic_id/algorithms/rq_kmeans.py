@@ -1,0 +1,537 @@
+"""Residual k-means: one codebook per level, each fitted to what the levels before left over."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _files, _native
+from .._arrays import CodeMatrix, FloatMatrix, as_codes, as_matrix, as_weights, is_float32, to_float32
+from .._devices import check_device
+from .._estimator import Estimator
+from .._later import not_yet
+from .._params import check_choice, check_float, check_int, check_seed
+from ..core import BaseSemanticEncoder
+from ..exceptions import ConvergenceWarning, NotFittedError, ShapeMismatchError
+
+__all__ = ["RQKMeans"]
+
+_log = logging.getLogger("semantic_id")
+_RESTARTS = 1  # what n_init=None means: k-means++ as the core does it gains less from a second run than the run costs
+_SAVED = ("n_levels", "n_clusters", "metric", "implementation", "max_iter", "tol", "random_state", "n_init")
+_BLOCK = 1 << 23  # values converted at a time when `encode` gets anything but C-ordered float32: 32 MiB
+
+
+class RQKMeans(Estimator, BaseSemanticEncoder):
+    """Residual k-means quantizer: embeddings to a few small integers each, coarse to fine.
+
+    Level 0 is a k-means codebook of the embeddings, each further level one of what the levels before left over, so that
+    embeddings which share their first codes are alike (Chen, Guan, Wang, Sensors 10(12), 2010).
+
+    Parameters
+    ----------
+    n_levels : int, default=4
+        Codes per embedding.
+    n_clusters : int or sequence of int, default=256
+        Centroids per level, or one number for each level. The attribute is always the list.
+    metric : {"l2", "cosine"}, default="l2"
+        "cosine" divides each embedding by its norm first; `decode` then gives points near the unit sphere.
+    implementation : {"kmeans", "constrained"}, default="kmeans"
+        "constrained" makes clusters whose sizes differ by at most one; it has not landed yet.
+    max_iter : int, default=100
+        Most Lloyd iterations per level.
+    tol : float, default=1e-4
+        A level has converged when the summed squared shift of its centroids is at most `tol` times the mean variance
+        of the columns.
+    random_state : None, int, numpy.random.Generator or numpy.random.RandomState, default=None
+        Equal integers give equal codebooks and codes on any number of threads and any CPU. None differs from run to
+        run.
+    verbose : bool or int, default=False
+        Show a progress bar.
+    n_init : int, default=None
+        Runs per level, of which the best is kept (None: one, as its seeding leaves little to gain).
+
+    Attributes
+    ----------
+    codebooks_ : list of ndarray of shape (n_clusters[l], n_features), dtype float32
+        The centroids of each level; read-only, assign other arrays to change them.
+    D_ : int
+        Columns of the embeddings.
+    n_features_in_ : int
+        The same, by scikit-learn's name.
+    inertia_ : ndarray of shape (n_levels,), dtype float64
+        Sum of the squared distances that each level leaves, weighted by `sample_weight`.
+    n_iter_ : ndarray of shape (n_levels,), dtype int64
+        Lloyd iterations of each level.
+
+    See Also
+    --------
+    ids_to_codes : Codes of the ids that `semantic_id` wrote.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from semantic_id import RQKMeans
+    >>> corners = np.array([[0, 0], [0, 1], [8, 0], [8, 1]], dtype=np.float32)
+    >>> model = RQKMeans(n_levels=2, n_clusters=2, random_state=0).fit(corners)
+    >>> codes = model.encode(corners)
+    >>> np.array_equal(model.decode(codes), corners)
+    True
+    >>> len(set(model.semantic_id(codes)))
+    4
+    """
+
+    __slots__ = (
+        "_native_model",
+    )  # the quantizer inside the library and the codebooks it was made of; never copied or saved
+
+    n_levels: int
+    metric: str
+    implementation: str
+    max_iter: int
+    tol: float
+    random_state: Any
+    verbose: bool | int
+    n_init: int | None
+    codebooks_: list[FloatMatrix]
+    D_: int
+    n_features_in_: int
+    inertia_: npt.NDArray[np.float64]
+    n_iter_: npt.NDArray[np.int64]
+    _native_model: tuple[_native.Quantizer, list[FloatMatrix], str]
+
+    def __init__(
+        self,
+        n_levels: int = 4,
+        n_clusters: int | Iterable[int] = 256,
+        metric: str = "l2",
+        implementation: str = "kmeans",
+        max_iter: int = 100,
+        tol: float = 1e-4,
+        random_state: Any = None,
+        verbose: bool | int = False,
+        n_init: int | None = None,
+    ) -> None:
+        self.n_levels = n_levels
+        self.n_clusters = n_clusters
+        self.metric = metric
+        self.implementation = implementation
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+        self.verbose = verbose
+        self.n_init = n_init
+        sizes = self.n_clusters
+        if isinstance(sizes, list) and isinstance(n_levels, int) and len(sizes) != max(n_levels, 0):
+            raise ValueError(f"len(n_clusters) {len(sizes)} must match n_levels {n_levels}")
+
+    @property
+    def n_clusters(self) -> Any:
+        """Centroids of each level, as a list. `get_params` gives back what was passed."""
+        value = self.__dict__["n_clusters"]
+        if isinstance(value, (list, tuple, np.ndarray)):
+            return list(value)
+        return [value] * max(int(self.n_levels), 0) if isinstance(self.n_levels, (int, np.integer)) else [value]
+
+    @n_clusters.setter
+    def n_clusters(self, value: Any) -> None:
+        self.__dict__["n_clusters"] = value  # under its own name, where get_params and scikit-learn's clone look
+
+    def fit(
+        self, X: Any, y: Any = None, *, device: str = "cpu", sample_weight: npt.ArrayLike | None = None
+    ) -> RQKMeans:
+        """Learn the codebooks of all levels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Embeddings; copied only if not C-ordered float32.
+        y : object
+            Not used; scikit-learn's pipelines pass it.
+        device : str, default="cpu"
+            Where to work.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How much each embedding counts (None: all the same); 0 leaves it out.
+
+        Returns
+        -------
+        self : RQKMeans
+            The fitted model.
+
+        Raises
+        ------
+        ShapeMismatchError
+            If `X` is empty or not 2-D.
+        ValueError
+            If `X` holds NaN or infinity, or a row of zeros under "cosine", or a parameter cannot be used.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If a level used up `max_iter`, or met fewer distinct rows than clusters.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from semantic_id import RQKMeans
+        >>> X = np.random.default_rng(0).normal(size=(100, 16))
+        >>> RQKMeans(n_levels=3, n_clusters=10, random_state=0).fit(X)
+        RQKMeans(n_levels=3, n_clusters=10, random_state=0)
+        """
+        self._fit(X, device, sample_weight, want_codes=False)
+        return self
+
+    def fit_encode(
+        self, X: Any, y: Any = None, *, device: str = "cpu", sample_weight: npt.ArrayLike | None = None
+    ) -> CodeMatrix:
+        """Learn the codebooks and return the codes of the training embeddings.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            As in `fit`.
+        y : object
+            Not used.
+        device : str, default="cpu"
+            As in `fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As in `fit`.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_levels), dtype int32
+            What `encode` gives for `X`, without working it out again.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from semantic_id import RQKMeans
+        >>> X = np.random.default_rng(0).normal(size=(100, 16))
+        >>> RQKMeans(n_levels=3, n_clusters=10, random_state=0).fit_encode(X).shape
+        (100, 3)
+        """
+        codes = self._fit(X, device, sample_weight, want_codes=True)
+        assert codes is not None
+        return codes
+
+    def _fit(self, X: Any, device: str, sample_weight: npt.ArrayLike | None, want_codes: bool) -> CodeMatrix | None:
+        check_device(device)
+        rows = as_matrix(X)
+        n, dim = rows.shape
+        clusters = self._check_clusters(n)
+        metric = check_choice("metric", self.metric, _native.METRICS)
+        implementation = check_choice("implementation", self.implementation, ("kmeans", "constrained"))
+        max_iter = check_int("max_iter", self.max_iter, 1)
+        tol = check_float("tol", self.tol, 0)
+        restarts = _RESTARTS if self.n_init is None else check_int("n_init", self.n_init, 1)
+        weights = as_weights(sample_weight, n)
+        if implementation == "constrained":
+            raise not_yet("implementation='constrained'", "exactly balanced codebooks; use implementation='kmeans'")
+        x = rows if is_float32(rows) else to_float32(rows)
+        fitted = _native.fit_rqkmeans(
+            x,
+            weights,
+            clusters=clusters,
+            metric=metric,
+            max_iter=max_iter,
+            tol=tol,
+            restarts=restarts,
+            seed=check_seed(self.random_state),
+            want_codes=want_codes,
+            verbose=bool(self.verbose),
+        )
+        self._warn(fitted.flags, clusters, max_iter)
+        _log.info(
+            "fitted %s to %d rows of %d columns: iterations %s, inertia %s", self, n, dim, fitted.n_iter, fitted.inertia
+        )
+        self.codebooks_ = _freeze(fitted.codebooks)
+        self.D_ = self.n_features_in_ = dim
+        self.inertia_ = fitted.inertia
+        self.n_iter_ = fitted.n_iter
+        return fitted.codes
+
+    def _check_clusters(self, rows: int) -> list[int]:
+        levels = check_int("n_levels", self.n_levels, 1, 4096)
+        sizes = self.n_clusters
+        if len(sizes) != levels:
+            raise ValueError(f"len(n_clusters) {len(sizes)} must match n_levels {levels}")
+        limit = f"n_samples={rows}"
+        if not isinstance(self.__dict__["n_clusters"], (list, tuple, np.ndarray)):
+            check_int("n_clusters", sizes[0], 1, rows, limit)
+        return [check_int(f"n_clusters[{level}]", k, 1, rows, limit) for level, k in enumerate(sizes)]
+
+    def _warn(self, flags: npt.NDArray[np.int64], clusters: list[int], max_iter: int) -> None:
+        for level, flag in enumerate(flags.tolist()):
+            if flag & _native.NOT_DISTINCT:
+                warnings.warn(
+                    f"level {level}: fewer distinct rows than n_clusters={clusters[level]}, some centroids are equal",
+                    ConvergenceWarning,
+                    stacklevel=4,
+                )
+            if flag & _native.NOT_CONVERGED:
+                warnings.warn(
+                    f"level {level} did not converge within max_iter={max_iter}; raise max_iter or tol",
+                    ConvergenceWarning,
+                    stacklevel=4,
+                )
+
+    def encode(
+        self, X: Any, *, device: str = "cpu", batch_size: int | None = None, balanced: bool = False, beam_size: int = 1
+    ) -> CodeMatrix:
+        """Map each embedding to one code per level, coarse level first.
+
+        Level l takes the centroid nearest to what levels 0..l-1 left over, the lowest of equally near ones.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Embeddings on the scale of those given to `fit`; copied only if not C-ordered float32, and then in blocks.
+        device : str, default="cpu"
+            Where to work.
+        batch_size : int, default=None
+            Rows worked on at once (None: a good number). Bounds memory; the codes stay the same.
+        balanced : bool, default=False
+            Spread the embeddings evenly over the centroids; has not landed yet.
+        beam_size : int, default=1
+            Keep that many candidates per level; more than 1 has not landed yet.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_levels), dtype int32
+            ``0 <= codes[i, l] < n_clusters[l]``.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit` or `load`.
+        ShapeMismatchError
+            If `X` is empty, not 2-D, or of another n_features than in `fit`.
+        ValueError
+            If `X` holds NaN or infinity, or a row of zeros under "cosine".
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from semantic_id import RQKMeans
+        >>> X = np.random.default_rng(0).normal(size=(100, 16))
+        >>> model = RQKMeans(n_levels=3, n_clusters=10, random_state=0).fit(X)
+        >>> model.encode(X[:5]).shape
+        (5, 3)
+        """
+        if device != "cpu":
+            check_device(device)
+        if batch_size is not None:
+            batch_size = check_int("batch_size", batch_size, 1)
+        if balanced is not False or beam_size != 1:
+            self._check_search(balanced, beam_size)
+        quantizer = self._quantizer()
+        rows = as_matrix(X, quantizer.dim, "RQKMeans")
+        if is_float32(rows):
+            return quantizer.encode(rows, batch_size, bool(self.verbose))
+        codes = np.empty((len(rows), quantizer.levels), np.int32)
+        step = batch_size or max(1, _BLOCK // quantizer.dim)
+        for low in range(0, len(rows), step):
+            block = to_float32(rows[low : low + step], low)
+            if self.metric == "cosine":
+                _check_no_zero_row(block, low)  # here, as the library does not know the number of the block's first row
+            codes[low : low + step] = quantizer.encode(block, batch_size, bool(self.verbose))
+        return codes
+
+    @staticmethod
+    def _check_search(balanced: bool, beam_size: int) -> None:
+        if balanced:
+            raise not_yet("encode(balanced=True)", "exactly balanced codebooks")
+        if check_int("beam_size", beam_size, 1) != 1:
+            raise not_yet(f"encode(beam_size={beam_size})", "beam search")
+
+    def transform(self, X: Any) -> CodeMatrix:
+        """Return `encode` of `X`; scikit-learn's name for it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Embeddings.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_levels), dtype int32
+            Their codes.
+        """
+        return self.encode(X)
+
+    def fit_transform(
+        self, X: Any, y: Any = None, *, device: str = "cpu", sample_weight: npt.ArrayLike | None = None
+    ) -> CodeMatrix:
+        """Return ``fit(X).transform(X)``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Embeddings.
+        y : object
+            Not used.
+        device : str, default="cpu"
+            As in `fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As in `fit`.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_levels), dtype int32
+            Their codes.
+        """
+        return self.fit(X, device=device, sample_weight=sample_weight).transform(X)
+
+    def decode(self, codes: npt.ArrayLike) -> FloatMatrix:
+        """Return the embeddings that codes stand for: the sum of the centroids they name.
+
+        Parameters
+        ----------
+        codes : array-like of shape (n_samples, n_levels), integers
+            Codes of `encode`.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features), dtype float32
+            Approximate embeddings; under "cosine" of norm about 1.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit` or `load`.
+        ShapeMismatchError
+            If `codes` is not 2-D or not n_levels wide.
+        CodeError
+            If a code is out of range; it is a ValueError and an IndexError.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from semantic_id import RQKMeans
+        >>> X = np.random.default_rng(0).normal(size=(100, 16))
+        >>> model = RQKMeans(n_levels=3, n_clusters=10, random_state=0).fit(X)
+        >>> model.decode([[0, 0, 0]]).shape
+        (1, 16)
+        """
+        quantizer = self._quantizer()
+        return quantizer.decode(as_codes(codes, quantizer.levels))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to a directory: metadata.json and codebooks.npz.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The directory; a model that is there is replaced as a whole.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit` or `load`.
+        OSError
+            If it cannot be written; what was there before stays.
+        """
+        codebooks = self._codebooks()
+        _files.save_rq_kmeans(path, self.get_params(), codebooks)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, device: str = "cpu") -> RQKMeans:
+        """Read a model that `save` wrote, or semantic-id 0.2.5.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The directory.
+        device : str, default="cpu"
+            Where to work.
+
+        Returns
+        -------
+        model : RQKMeans
+            The fitted model.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no model.
+        ModelFileError
+            If a file is truncated, altered or foreign, or of a newer version; it is a ValueError.
+        ValueError
+            If it is a model of another type.
+        """
+        check_device(device)
+        meta, codebooks = _files.load_model(path, "RQKMeans")
+        model = cls(**{name: meta[name] for name in _SAVED})
+        model.codebooks_ = _freeze(codebooks)
+        model.D_ = model.n_features_in_ = int(codebooks[0].shape[1])
+        return model
+
+    def _codebooks(self) -> list[FloatMatrix]:
+        books: list[FloatMatrix] = self.__dict__.get("codebooks_", [])
+        if not books:
+            raise NotFittedError("Model is not fitted yet: this RQKMeans has no codebooks. Call fit() or load() first.")
+        return books
+
+    def _quantizer(self) -> _native.Quantizer:
+        """Return the model inside the library, made anew when codebooks or metric are not those it was made of."""
+        books = self._codebooks()
+        try:
+            quantizer, made_of, metric = self._native_model
+            if metric == self.metric and len(books) == len(made_of):
+                for book, source in zip(books, made_of):  # noqa: B905 - equally long
+                    if book is not source or book.flags.writeable:
+                        break
+                else:
+                    return quantizer
+        except AttributeError:  # none yet
+            pass
+        if len({np.shape(b)[1:] for b in books}) != 1 or np.ndim(books[0]) != 2:
+            raise ShapeMismatchError(
+                f"codebooks_ have shapes {[np.shape(b) for b in books]}: want (n_clusters, n_features), one n_features"
+            )
+        quantizer = _native.Quantizer(books, check_choice("metric", self.metric, _native.METRICS))
+        if all(_is_frozen(b) for b in books):
+            self._native_model = (quantizer, list(books), self.metric)
+        return quantizer
+
+    def __getstate__(self) -> tuple[dict[str, Any], list[bool]]:
+        return self.__dict__.copy(), [not b.flags.writeable for b in self.__dict__.get("codebooks_", [])]
+
+    def __setstate__(self, state: tuple[dict[str, Any], list[bool]]) -> None:
+        values, frozen = state
+        self.__dict__.update(values)
+        for book, was_frozen in zip(self.__dict__.get("codebooks_", []), frozen, strict=True):
+            if was_frozen:
+                book.flags.writeable = False  # neither pickle nor deepcopy keeps that
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return bool(self.__dict__.get("codebooks_"))
+
+
+def _freeze(codebooks: list[FloatMatrix]) -> list[FloatMatrix]:
+    for book in codebooks:
+        book.flags.writeable = False
+    return codebooks
+
+
+def _is_frozen(array: Any) -> bool:
+    """Tell whether nothing changes the array unless somebody makes it writeable first."""
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return False
+        array = array.base
+    return True
+
+
+def _check_no_zero_row(block: FloatMatrix, first_row: int) -> None:
+    empty = ~block.any(axis=1)
+    if empty.any():
+        raise ValueError(
+            f"a row of zeros has no direction: row {first_row + int(empty.argmax())}; leave it out or use metric='l2'"
+        )

@@ -1,0 +1,33 @@
+"""The residual-quantized autoencoder; not there yet."""
+
+from typing import Any
+
+from .._later import not_yet
+
+__all__ = ["RQVAE"]
+
+
+class RQVAE:
+    """Residual-quantized variational autoencoder. It has not landed yet: making one raises NotImplementedError.
+
+    Parameters
+    ----------
+    *args, **kwargs : object
+        Not used.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        raise not_yet("RQVAE", "the RQ-VAE part")
+
+    @classmethod
+    def load(cls, path: str, *, device: str = "cpu") -> Any:
+        """Raise NotImplementedError.
+
+        Parameters
+        ----------
+        path : str
+            Not used.
+        device : str, default="cpu"
+            Not used.
+        """
+        raise not_yet("RQVAE.load", "the RQ-VAE part")

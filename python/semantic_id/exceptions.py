@@ -1,0 +1,37 @@
+"""The exceptions and warnings of semantic-id."""
+
+
+class SemanticIdError(Exception):
+    """Base class of the errors that only semantic-id raises."""
+
+
+class NotFittedError(SemanticIdError, ValueError):
+    """The model was used before `fit` or `load`. It is also a ValueError, as in scikit-learn."""
+
+
+class ShapeMismatchError(SemanticIdError, ValueError):
+    """An array has the wrong number of dimensions, rows or columns."""
+
+
+class CodeError(SemanticIdError, ValueError, IndexError):
+    """A code is below 0 or not below the number of centroids of its level."""
+
+
+class DeviceError(SemanticIdError, RuntimeError):
+    """The device asked for is not there."""
+
+
+class ModelFileError(SemanticIdError, ValueError):
+    """A model file is truncated, altered, foreign, or of a newer version."""
+
+
+class NativeLibraryError(SemanticIdError, ImportError):
+    """The native library of semantic-id is missing, cannot run here, or has another version."""
+
+
+class ForkError(SemanticIdError, RuntimeError):
+    """The native library was used before this process was forked, and cannot be used after it."""
+
+
+class ConvergenceWarning(UserWarning):
+    """A fit used up `max_iter`, or met fewer distinct rows than clusters."""

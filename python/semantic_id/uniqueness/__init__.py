@@ -1,0 +1,1 @@
+"""Ids that no two items share."""
