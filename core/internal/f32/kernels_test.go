@@ -1,0 +1,206 @@
+package f32
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/semantic-id/semantic-id/core/internal/cpu"
+)
+
+// dot64 returns the dot product of x and y, and that of their absolute values, in float64.
+func dot64(x, y []float32) (dot, size float64) {
+	for i, v := range x {
+		p := float64(v) * float64(y[i])
+		dot += p
+		size += math.Abs(p)
+	}
+	return dot, size
+}
+
+// sumError bounds the error of a float32 sum of dim products of the given absolute sum, in any order.
+func sumError(dim int, size float64) float64 { return float64(dim+2) * 0x1p-24 * size * 1.001 }
+
+func TestPackPanel(t *testing.T) {
+	forEachLevel(t, func(t *testing.T) {
+		l := cpu.Use()
+		lanes := shapes[l].lanes
+		for dim := 1; dim <= 67; dim++ {
+			rows := normals(uint64(dim), (lanes+5)*dim)
+			offsets, want := make([]int, lanes), make([]int, lanes)
+			for i := range offsets {
+				offsets[i] = (i * 7 % (lanes + 5)) * dim // gathered, one row more than once on some levels
+			}
+			offsets[1] = (lanes + 4) * dim // the last row: reading beyond it would leave the slice
+			copy(want, offsets)
+			panel, norms := guardedSlice[float32](lanes*dim, -7), guardedSlice[float32](2*lanes, -7)
+			packPanel(l, panel.in, norms.in, rows, offsets, dim)
+			panel.checkIntact(t)
+			norms.checkIntact(t)
+			for i, o := range want {
+				row := rows[o:][:dim]
+				var norm, prefix float64
+				for d, v := range row {
+					if got := panel.in[d*lanes+i]; got != v {
+						t.Fatalf("dim %d, lane %d, element %d: %v, want %v", dim, i, d, got, v)
+					}
+					norm += float64(v) * float64(v)
+					if d%4 == 3 || d == dim-1 {
+						prefix += norm
+					}
+				}
+				if got := float64(norms.in[i]); !(math.Abs(got-norm) <= sumError(dim, norm)) {
+					t.Fatalf("dim %d, lane %d: norm %v, want %v", dim, i, got, norm)
+				}
+				if got := float64(norms.in[lanes+i]); !(math.Abs(got-prefix) <= 2*sumError(dim, prefix)) {
+					t.Fatalf("dim %d, lane %d: prefix norms %v, want %v", dim, i, got, prefix)
+				}
+			}
+		}
+	})
+}
+
+func TestTiles(t *testing.T) {
+	forEachLevel(t, func(t *testing.T) {
+		l := cpu.Use()
+		lanes := shapes[l].lanes
+		for _, size := range shapes[l].sizes {
+			for dim := 1; dim <= 35; dim++ {
+				r := rand.New(rand.NewPCG(uint64(size), uint64(dim)))
+				panel, group, bias := fill(lanes*dim, normal(r, 1)), fill(size*dim, normal(r, 1)), fill(size, normal(r, 1))
+				ids := make([]int32, size)
+				for j := range ids {
+					ids[j] = r.Int32()
+				}
+				dst := guardedSlice[float32](size*lanes, -7)
+				scoresTile(l, dst.in, panel, group, bias, dim)
+				dst.checkIntact(t)
+
+				state := guardedSlice[float32](3*lanes, -7)
+				for i := range lanes { // some lanes already hold better scores
+					state.in[i], state.in[lanes+i] = float32(r.NormFloat64()+1), float32(r.NormFloat64()-3)
+					state.in[2*lanes+i] = math.Float32frombits(uint32(i))
+				}
+				old := append([]float32(nil), state.in...)
+				nearestTile(l, state.in, panel, group, bias, ids, dim, panel, 4)
+				state.checkIntact(t)
+
+				for i := range lanes {
+					best, second, id := old[i], old[lanes+i], math.Float32bits(old[2*lanes+i])
+					for j := range size {
+						x, y := make([]float32, dim), make([]float32, dim)
+						for d := range dim {
+							x[d], y[d] = panel[d*lanes+i], group[d*size+j]
+						}
+						s, abs := dot64(x, y)
+						s += float64(bias[j])
+						got := dst.in[j*lanes+i]
+						if tol := sumError(dim+1, abs+math.Abs(float64(bias[j]))); !(math.Abs(float64(got)-s) <= tol) {
+							t.Fatalf("size %d, dim %d, lane %d, centroid %d: score %v, want %v ± %v", size, dim, i, j, got, s, tol)
+						}
+						// The two kinds of tile must agree on every bit of a score, so the rest is exact.
+						second = max(second, min(best, got))
+						if got > best {
+							best, id = got, uint32(ids[j])
+						}
+					}
+					if state.in[i] != best || state.in[lanes+i] != second || math.Float32bits(state.in[2*lanes+i]) != id {
+						t.Fatalf("size %d, dim %d, lane %d: best %v, second %v, id %x; want %v, %v, %x", size, dim, i,
+							state.in[i], state.in[lanes+i], math.Float32bits(state.in[2*lanes+i]), best, second, id)
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestDots(t *testing.T) {
+	forEachLevel(t, func(t *testing.T) {
+		l := cpu.Use()
+		for dim := 1; dim <= 130; dim++ {
+			for _, n := range []int{1, 2, 7, 8, 9, 17} {
+				row, matrix := normals(1, dim), normals(2, n*dim)
+				dst := guardedSlice[float32](n, -7)
+				dots(l, dst.in, row, matrix)
+				dst.checkIntact(t)
+				for j, got := range dst.in {
+					want, size := dot64(row, matrix[j*dim:])
+					if tol := float64(dotsDepth(l, dim)+1) * 0x1p-24 * size * 1.001; !(math.Abs(float64(got)-want) <= tol) {
+						t.Fatalf("dim %d, n %d, row %d: %v, want %v ± %v", dim, n, j, got, want, tol)
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestBound attacks the bound that decides which rows float64 must settle: inputs whose rounding errors all point one
+// way, cancel, or vanish below the smallest denormal.
+func TestBound(t *testing.T) {
+	attacks := map[string]func(r *rand.Rand, n, dim int) []float32{
+		"normal": func(r *rand.Rand, n, _ int) []float32 { return fill(n, normal(r, 1)) },
+		"positive": func(r *rand.Rand, n, _ int) []float32 {
+			return fill(n, func() float32 { return 1 + float32(r.IntN(3))*0x1p-23 })
+		},
+		"each step rounds up by half an ulp": func(_ *rand.Rand, n, dim int) []float32 {
+			d := 0
+			return fill(n, func() float32 {
+				if d++; d%dim == 1 || dim == 1 {
+					return 1
+				}
+				return 0x1.001p-12
+			})
+		},
+		"cancel": func(r *rand.Rand, n, _ int) []float32 {
+			d := 0
+			return fill(n, func() float32 { d++; return float32(1-2*(d%2)) * (1000 + float32(r.Float64())) })
+		},
+		"denormal products": func(r *rand.Rand, n, _ int) []float32 { return fill(n, normal(r, 3e-23)) },
+		"every scale": func(r *rand.Rand, n, _ int) []float32 {
+			return fill(n, func() float32 { return float32(r.NormFloat64() * math.Pow(10, float64(r.IntN(36)-25))) })
+		},
+	}
+	forEachLevel(t, func(t *testing.T) {
+		worst, what := 0.0, ""
+		for name, make := range attacks {
+			for _, dim := range []int{1, 2, 5, 16, 64, 384, 1000} {
+				r := rand.New(rand.NewPCG(uint64(dim), 1))
+				const n, k = 16, 14
+				rows, centroids := make(r, n*dim, dim), make(r, k*dim, dim)
+				b := NewCodebook(centroids, k, dim)
+				var p Panels
+				p.Pack(rows, dim)
+				lanes := shapes[b.level].lanes
+				for i := range n {
+					row := rows[i*dim:][:dim]
+					norms := p.norms[i/lanes*2*lanes+i%lanes:]
+					bound := b.bound.row(b.bound.norms(norms[0], norms[lanes]))
+					for _, g := range b.groups {
+						scores := fill(maxLanes*g.size, func() float32 { return 0 })
+						scoresTile(b.level, scores, p.data[i/lanes*lanes*dim:][:lanes*dim], b.packed[g.first*dim:][:g.size*dim], b.bias[g.first:][:g.size], dim)
+						for j := range g.size {
+							if b.bias[g.first+j] == float32(math.Inf(-1)) {
+								continue
+							}
+							c := b.centroid(int(b.ids[g.first+j]))
+							dot, _ := dot64(row, c)
+							norm, _ := dot64(c, c)
+							err := math.Abs(float64(scores[j*lanes+i%lanes]) - (dot - norm/2))
+							if !(err <= bound) {
+								t.Fatalf("%s, dim %d: error %g of a score, the bound is %g", name, dim, err, bound)
+							}
+							if dim >= 64 && err/bound > worst {
+								worst, what = err/bound, fmt.Sprintf("%s, dim %d", name, dim)
+							}
+						}
+					}
+				}
+			}
+		}
+		t.Logf("the worst error was %.2f of the bound (%s)", worst, what)
+		if worst < 0.9 {
+			t.Error("no attack comes near the bound: it or they are too weak to say anything")
+		}
+	})
+}
