@@ -70,8 +70,8 @@ type replacement struct {
 var errInside = errors.New("only possible inside the directory")
 
 func (r replacement) run() error {
-	parent, name := filepath.Split(r.dir)
-	prefix := "." + name + saving
+	parent := filepath.Dir(r.dir)
+	prefix := "." + filepath.Base(r.dir) + saving
 	r.removeLeftovers(parent, prefix)
 	err := r.beside(parent, prefix)
 	if err == errInside {
@@ -91,7 +91,7 @@ func (r replacement) beside(parent, prefix string) error {
 	switch {
 	case exists && !info.IsDir():
 		return &os.PathError{Op: "save", Path: r.dir, Err: syscall.ENOTDIR}
-	case exists && (!canExchange || isWorkingDir(info)):
+	case exists && (!canExchange || isWorkingDir(info) || parent == r.dir):
 		return errInside
 	case exists:
 		if err := writable(r.dir); err != nil {

@@ -1,0 +1,228 @@
+package persist
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Savers at once, by swap and inside the directory, and readers meanwhile: every load gives one of the models whole.
+func TestConcurrent(t *testing.T) {
+	for _, place := range places {
+		if place.name == "working directory" { // Chdir and threads do not mix
+			continue
+		}
+		t.Run(place.name, func(t *testing.T) {
+			parent := filepath.Join(t.TempDir(), "parent")
+			must(t, os.Mkdir(parent, 0o777))
+			dir := filepath.Join(parent, "model")
+			if place.old {
+				must(t, saveRQKMeans(&testDisk{}, dir, model(0)))
+			}
+			place.prepare(t, parent)
+			ctx, stop := context.WithCancel(t.Context())
+			var readers, savers sync.WaitGroup
+			for range 2 {
+				readers.Go(func() {
+					last := int64(-1)
+					for ctx.Err() == nil {
+						if m, err := LoadRQKMeans(dir); err == nil {
+							last = *m.RandomState
+						} else if last >= 0 || !errors.Is(err, fs.ErrNotExist) {
+							t.Errorf("after model %d: %v", last, err)
+							return
+						}
+					}
+				})
+			}
+			for s := range int64(4) {
+				savers.Go(func() {
+					for i := range int64(8) {
+						d := testDisk{noExchange: place.disk.noExchange && i%2 == 0}
+						if err := saveRQKMeans(&d, dir, model(1+s*8+i)); err != nil {
+							t.Error(err)
+						}
+					}
+				})
+			}
+			savers.Wait()
+			stop()
+			readers.Wait()
+			if seedOf(t, dir) < 1 {
+				t.Error("no model")
+			}
+			checkTidy(t, "after all", parent, dir, place.extra, true)
+		})
+	}
+}
+
+// TestMain turns this program into one that saves models 1, 2, 3, .. to a directory until it is killed.
+func TestMain(m *testing.M) {
+	dir := os.Getenv("PERSIST_TEST_SAVE_TO")
+	if dir == "" {
+		os.Exit(m.Run())
+	}
+	for seed := int64(1); ; seed++ {
+		if err := SaveRQKMeans(dir, model(seed)); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		fmt.Println(seed)
+	}
+}
+
+func TestKilled(t *testing.T) {
+	for _, foreign := range []bool{false, true} {
+		t.Run(fmt.Sprintf("foreign=%v", foreign), func(t *testing.T) {
+			parent := t.TempDir()
+			dir := filepath.Join(parent, "model")
+			must(t, SaveRQKMeans(dir, model(0)))
+			var extra []string
+			if foreign {
+				addForeign(t, parent)
+				extra = []string{"notes", "sub"}
+			}
+			for range 12 {
+				var out bytes.Buffer
+				cmd := exec.Command(os.Args[0])
+				cmd.Env = append(os.Environ(), "PERSIST_TEST_SAVE_TO="+dir)
+				cmd.Stdout = &out
+				must(t, cmd.Start())
+				time.Sleep(20*time.Millisecond + time.Duration(rand.IntN(20_000))*time.Microsecond)
+				must(t, cmd.Process.Kill())
+				_ = cmd.Wait()
+				lines := strings.Fields(out.String())
+				done := int64(0)
+				if len(lines) > 0 {
+					done, _ = strconv.ParseInt(lines[len(lines)-1], 10, 64)
+				}
+				if got := seedOf(t, dir); got < done || got > done+1 && done > 0 {
+					t.Fatalf("saved %d, and model %d is there", done, got)
+				}
+			}
+			must(t, SaveRQKMeans(dir, model(7)))
+			checkTidy(t, "after all", parent, dir, extra, true)
+		})
+	}
+}
+
+// What another saver is still writing is no leftover.
+func TestLivingSaverIsLeftAlone(t *testing.T) {
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "model")
+	err := ReplaceDir(dir, func(tmp string) error {
+		must(t, SaveRQKMeans(dir, model(1)))
+		return os.WriteFile(filepath.Join(tmp, "late"), nil, 0o666)
+	})
+	must(t, err)
+	if got := names(t, dir); len(got) != 3 { // "late" came last, and keeps what it did not write
+		t.Error(got)
+	}
+	if seedOf(t, dir) != 1 {
+		t.Error("the model is gone")
+	}
+}
+
+func TestModeIsKept(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "model")
+	must(t, os.Mkdir(dir, 0o700))
+	must(t, SaveRQKMeans(dir, model(1)))
+	must(t, SaveRQKMeans(dir, model(2)))
+	info, err := os.Stat(dir)
+	must(t, err)
+	if got := info.Mode().Perm(); got != 0o700 {
+		t.Errorf("the directory was rwx------ and is %v", got)
+	}
+}
+
+func TestWhereNoModelCanBe(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	must(t, os.WriteFile(file, []byte("mine"), 0o666))
+	must(t, os.MkdirAll(filepath.Join(dir, "odd", metadataName, "x"), 0o777))
+	must(t, os.Symlink("loop", filepath.Join(dir, "loop")))
+	for _, c := range []struct {
+		path string
+		want error
+		text string
+	}{
+		{"", fs.ErrNotExist, "no such file"},
+		{file, syscall.ENOTDIR, "choose a path that is not a file"},
+		{filepath.Join(file, "model"), syscall.ENOTDIR, "choose a path that is not a file"},
+		{filepath.Join(dir, "odd"), syscall.EISDIR, metadataName},
+		{filepath.Join(dir, "loop"), nil, "loop"},
+		{filepath.Join(dir, strings.Repeat("x", 300)), syscall.ENAMETOOLONG, "too long"},
+	} {
+		err := SaveRQKMeans(c.path, model(1))
+		if err == nil || c.want != nil && !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), "saving "+c.path) {
+			t.Errorf("%.50s: %v", c.path, err)
+		}
+	}
+	if text, _ := os.ReadFile(file); string(text) != "mine" {
+		t.Error("the file was changed")
+	}
+	if got := names(t, dir); len(got) != 3 {
+		t.Errorf("left behind: %q", got)
+	}
+	if got := names(t, filepath.Join(dir, "odd")); len(got) != 1 {
+		t.Errorf("left behind: %q", got)
+	}
+}
+
+// A link to a directory that is still to be made is followed too.
+func TestDanglingLink(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.Symlink("there", filepath.Join(dir, "link")))
+	must(t, SaveRQKMeans(filepath.Join(dir, "link"), model(1)))
+	if info, err := os.Lstat(filepath.Join(dir, "there")); err != nil || !info.IsDir() || seedOf(t, filepath.Join(dir, "link")) != 1 {
+		t.Error(err)
+	}
+}
+
+// A tree of directories, as an engine saves: subdirectories are merged, and foreign files in them stay.
+func TestTree(t *testing.T) {
+	for _, foreign := range []bool{false, true} {
+		dir := filepath.Join(t.TempDir(), "engine")
+		save := func(text string) error {
+			return ReplaceDir(dir, func(tmp string) error {
+				must(t, os.MkdirAll(filepath.Join(tmp, "a", "b"), 0o777))
+				must(t, os.WriteFile(filepath.Join(tmp, "a", "b", "deep"), []byte(text), 0o666))
+				return os.WriteFile(filepath.Join(tmp, "top"), []byte(text), 0o666)
+			})
+		}
+		must(t, save("old"))
+		if foreign {
+			must(t, os.WriteFile(filepath.Join(dir, "a", "mine"), []byte("mine"), 0o666))
+		}
+		before, _ := os.Stat(dir)
+		must(t, save("new"))
+		after, _ := os.Stat(dir)
+		if canExchange && os.SameFile(before, after) != foreign {
+			t.Errorf("foreign %v: swapped %v", foreign, !os.SameFile(before, after))
+		}
+		for path, want := range map[string]string{"top": "new", "a/b/deep": "new", "a/mine": "mine"} {
+			text, err := os.ReadFile(filepath.Join(dir, path))
+			if path == "a/mine" && !foreign {
+				continue
+			}
+			if err != nil || string(text) != want {
+				t.Errorf("%s: %q, %v", path, text, err)
+			}
+		}
+		if got := names(t, dir); len(got) != 2 {
+			t.Error(got)
+		}
+	}
+}
