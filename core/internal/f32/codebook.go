@@ -30,6 +30,9 @@ type Codebook struct {
 	bound  bound
 	half   []float64 // per centroid: -|c|²/2, and -Inf for a copy of an earlier one
 	norm   []float64 // per centroid: |c|, rounded up
+
+	exactOnce sync.Once // packs exact, which few codebooks ever need
+	exact     Panels    // the centroids, as rows
 }
 
 // group is size packed centroids, from slot first on.
@@ -48,6 +51,7 @@ func (b *Codebook) Set(centroids []float32, k, dim int) {
 		panic(fmt.Sprintf("f32: %d values for %d centroids of %d elements", len(centroids), k, dim))
 	}
 	b.K, b.Dim, b.centroids, b.level = k, dim, centroids, cpu.Use()
+	b.exactOnce = sync.Once{}
 	b.half, b.norm = resize(b.half, k), resize(b.norm, k)
 
 	distinct := b.distinct()
@@ -226,7 +230,7 @@ func (b *Codebook) nearestRow(s *scratch, row []float32) int32 {
 	dots(b.level, s.scores[b.K:], row, row)
 	r := math.Sqrt(float64(s.scores[b.K])*b.bound.grow + b.bound.tiny)
 	if !(r*b.bound.c+b.bound.c*b.bound.c < 0x1p126) {
-		return b.nearestExact(row)
+		return b.nearestExact(s, row)
 	}
 	// A score's error is at most perNorm |c| + rest: as in bound, with each product rounded by itself and added
 	// dotsDepth-1 times, each time to a sum of at most |r||c|; the bias is added in float64.
@@ -246,11 +250,17 @@ func (b *Codebook) nearestRow(s *scratch, row []float32) int32 {
 			s.near = append(s.near, int32(j))
 		}
 	}
-	if len(s.near) == 1 {
+	switch {
+	case len(s.near) == 1:
 		return int32(code)
+	case len(s.near) > manyNear:
+		return b.nearestExact(s, row)
 	}
 	return b.settle(row, s.near)
 }
+
+// manyNear is the number of centroids from which on the float64 distances to all of them come sooner than to these.
+const manyNear = 32
 
 // settle returns the one of the listed centroids, in ascending order, that is nearest by definition.
 func (b *Codebook) settle(row []float32, ids []int32) int32 {
@@ -273,19 +283,13 @@ func (b *Codebook) settle(row []float32, ids []int32) int32 {
 }
 
 // nearestExact is the definition.
-func (b *Codebook) nearestExact(row []float32) int32 {
+func (b *Codebook) nearestExact(s *scratch, row []float32) int32 {
+	b.exactOnce.Do(func() { b.exact.Pack(b.centroids, b.Dim) })
+	s.distances = resize(s.distances, b.K)
+	b.exact.SqDists64(s.distances, row)
 	best, code := math.Inf(1), int32(0)
-	j := 0
-	for ; j+4 <= b.K; j += 4 {
-		d := sqDist64x4(row, b.centroid(j), b.centroid(j+1), b.centroid(j+2), b.centroid(j+3))
-		for i, v := range d {
-			if v < best {
-				best, code = v, int32(j+i)
-			}
-		}
-	}
-	for ; j < b.K; j++ {
-		if d := SqDist64(row, b.centroid(j)); d < best {
+	for j, d := range s.distances {
+		if d < best {
 			best, code = d, int32(j)
 		}
 	}
@@ -298,6 +302,9 @@ type scratch struct {
 	state  []float32 // per panel: best, second and id of each lane
 	scores []float32
 	near   []int32
+
+	points    []float64 // see Panels.SqDists64
+	distances []float64
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}

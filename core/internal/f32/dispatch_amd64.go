@@ -52,6 +52,24 @@ func scoresTile(l cpu.Level, dst, panel, group, bias []float32, dim int) {
 	}
 }
 
+func exactTile(l cpu.Level, dst []float64, panel []float32, points []float64, dim int) {
+	lanes, n := shapes[l].lanes, len(points)/dim
+	_, _, _ = dst[n*lanes-1], panel[lanes*dim-1], points[n*dim-1]
+	d, p, q := &dst[0], &panel[0], &points[0]
+	switch {
+	case l == cpu.AVX512 && n == 2:
+		exactAVX512x2(d, p, q, dim)
+	case l == cpu.AVX512 && n == 1:
+		exactAVX512x1(d, p, q, dim)
+	case l == cpu.AVX2 && n == 2:
+		exactAVX2x2(d, p, q, dim)
+	case l == cpu.AVX2 && n == 1:
+		exactAVX2x1(d, p, q, dim)
+	default:
+		exactTileGeneric(dst, panel, points, lanes, dim)
+	}
+}
+
 // packPanel takes offsets in elements; it leaves in offsets what it likes.
 func packPanel(l cpu.Level, panel, norms, rows []float32, offsets []int, dim int) {
 	if l == cpu.Generic {
@@ -93,4 +111,42 @@ func dotsDepth(l cpu.Level, dim int) int {
 		return (dim+7)/8 + 3
 	}
 	return dim + 1
+}
+
+// The vector loops below take a multiple of eight elements, or of 32, and return how many that was; the rest is plain Go's.
+
+func subVectors(x, y []float32) int {
+	n := len(x) / 8
+	if n == 0 || cpu.Use() == cpu.Generic {
+		return 0
+	}
+	subAVX2(&x[0], &y[:len(x)][0], n)
+	return 8 * n
+}
+
+func addVectors(x, y []float32) int {
+	n := len(x) / 8
+	if n == 0 || cpu.Use() == cpu.Generic {
+		return 0
+	}
+	addAVX2(&x[0], &y[:len(x)][0], n)
+	return 8 * n
+}
+
+func add64Vectors(dst []float64, x []float32, w float64) int {
+	n := len(x) / 8
+	if n == 0 || cpu.Use() == cpu.Generic {
+		return 0
+	}
+	add64AVX2(&dst[:len(x)][0], &x[0], w, n)
+	return 8 * n
+}
+
+// finiteVectors counts elements known to be finite: none if one of those it looks at is not.
+func finiteVectors(x []float32) int {
+	n := len(x) / 32
+	if n == 0 || cpu.Use() == cpu.Generic || timesZeroAVX2(&x[0], n) != 0 {
+		return 0
+	}
+	return 32 * n
 }

@@ -12,6 +12,10 @@ func scoresTile(l cpu.Level, dst, panel, group, bias []float32, dim int) {
 	scoresTileGeneric(dst, panel, group, bias, shapes[l].lanes, dim)
 }
 
+func exactTile(l cpu.Level, dst []float64, panel []float32, points []float64, dim int) {
+	exactTileGeneric(dst, panel, points, shapes[l].lanes, dim)
+}
+
 func packPanel(_ cpu.Level, panel, norms, rows []float32, offsets []int, dim int) {
 	packPanelGeneric(panel, norms, rows, offsets, dim)
 }
@@ -19,3 +23,8 @@ func packPanel(_ cpu.Level, panel, norms, rows []float32, offsets []int, dim int
 func dots(_ cpu.Level, dst, row, matrix []float32) { dotsGeneric(dst, row, matrix) }
 
 func dotsDepth(_ cpu.Level, dim int) int { return dim + 1 }
+
+func subVectors(x, y []float32) int                          { return 0 }
+func addVectors(x, y []float32) int                          { return 0 }
+func add64Vectors(dst []float64, x []float32, w float64) int { return 0 }
+func finiteVectors(x []float32) int                          { return 0 }

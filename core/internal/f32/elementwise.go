@@ -2,18 +2,35 @@ package f32
 
 import "math"
 
-// Sub subtracts y from x in place, each difference rounded once. Lengths must agree.
+// Sub subtracts y from x in place, each difference rounded once. It panics if y is shorter than x.
 func Sub(x, y []float32) {
-	for i := range x {
+	for i := subVectors(x, y); i < len(x); i++ {
 		x[i] -= y[i]
 	}
 }
 
-// Add64 adds w*x[i] to dst[i], the product rounded to float64 before it is added. Lengths must agree.
-func Add64(dst []float64, x []float32, w float64) {
-	for i, v := range x {
-		dst[i] += float64(w * float64(v))
+// Add adds y to x in place, each sum rounded once. It panics if y is shorter than x.
+func Add(x, y []float32) {
+	for i := addVectors(x, y); i < len(x); i++ {
+		x[i] += y[i]
 	}
+}
+
+// Add64 adds w*x[i] to dst[i], the product rounded to float64 before it is added. It panics if dst is shorter than x.
+func Add64(dst []float64, x []float32, w float64) {
+	for i := add64Vectors(dst, x, w); i < len(x); i++ {
+		dst[i] += float64(w * float64(x[i]))
+	}
+}
+
+// NotFinite returns the index of the first NaN or infinity in x, or -1.
+func NotFinite(x []float32) int {
+	for i := finiteVectors(x); i < len(x); i++ {
+		if math.Float32bits(x[i])&0x7f800000 == 0x7f800000 {
+			return i
+		}
+	}
+	return -1
 }
 
 // SqDist64 is the distance that defines codes: sum over i of (x[i]-y[i])² in float64, i ascending.
@@ -39,21 +56,4 @@ func sqDist64x4(x, a, b, c, d []float32) [4]float64 {
 		s += float64(h * h)
 	}
 	return [4]float64{p, q, r, s}
-}
-
-// Add adds y to x in place, each sum rounded once. Lengths must agree.
-func Add(x, y []float32) {
-	for i := range x {
-		x[i] += y[i]
-	}
-}
-
-// NotFinite returns the index of the first NaN or infinity in x, or -1.
-func NotFinite(x []float32) int {
-	for i, v := range x {
-		if math.Float32bits(v)&0x7f800000 == 0x7f800000 {
-			return i
-		}
-	}
-	return -1
 }

@@ -2300,6 +2300,109 @@ one_end:
 	VZEROUPPER
 	RET
 
+// func exactAVX512x1(dst *float64, panel *float32, points *float64, dim int)
+// Requires: AVX, AVX512F
+TEXT ·exactAVX512x1(SB), NOSPLIT, $0-32
+	MOVQ   dst+0(FP), AX
+	MOVQ   panel+8(FP), CX
+	MOVQ   points+16(FP), DX
+	MOVQ   dim+24(FP), BX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+loop:
+	VCVTPS2PD    (CX), Z4
+	VCVTPS2PD    32(CX), Z5
+	VCVTPS2PD    64(CX), Z6
+	VCVTPS2PD    96(CX), Z7
+	VBROADCASTSD (DX), Z8
+	VSUBPD       Z8, Z4, Z4
+	VMULPD       Z4, Z4, Z4
+	VADDPD       Z4, Z0, Z0
+	VSUBPD       Z8, Z5, Z4
+	VMULPD       Z4, Z4, Z4
+	VADDPD       Z4, Z1, Z1
+	VSUBPD       Z8, Z6, Z4
+	VMULPD       Z4, Z4, Z4
+	VADDPD       Z4, Z2, Z2
+	VSUBPD       Z8, Z7, Z4
+	VMULPD       Z4, Z4, Z4
+	VADDPD       Z4, Z3, Z3
+	ADDQ         $0x00000080, CX
+	ADDQ         $0x00000008, DX
+	DECQ         BX
+	JNZ          loop
+	VMOVUPD      Z0, (AX)
+	VMOVUPD      Z1, 64(AX)
+	VMOVUPD      Z2, 128(AX)
+	VMOVUPD      Z3, 192(AX)
+	VZEROUPPER
+	RET
+
+// func exactAVX512x2(dst *float64, panel *float32, points *float64, dim int)
+// Requires: AVX, AVX512F
+TEXT ·exactAVX512x2(SB), NOSPLIT, $0-32
+	MOVQ   dst+0(FP), AX
+	MOVQ   panel+8(FP), CX
+	MOVQ   points+16(FP), DX
+	MOVQ   dim+24(FP), BX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+loop:
+	VCVTPS2PD    (CX), Z8
+	VCVTPS2PD    32(CX), Z9
+	VCVTPS2PD    64(CX), Z10
+	VCVTPS2PD    96(CX), Z11
+	VBROADCASTSD (DX), Z12
+	VSUBPD       Z12, Z8, Z13
+	VMULPD       Z13, Z13, Z13
+	VADDPD       Z13, Z0, Z0
+	VSUBPD       Z12, Z9, Z13
+	VMULPD       Z13, Z13, Z13
+	VADDPD       Z13, Z1, Z1
+	VSUBPD       Z12, Z10, Z13
+	VMULPD       Z13, Z13, Z13
+	VADDPD       Z13, Z2, Z2
+	VSUBPD       Z12, Z11, Z12
+	VMULPD       Z12, Z12, Z12
+	VADDPD       Z12, Z3, Z3
+	VBROADCASTSD 8(DX), Z12
+	VSUBPD       Z12, Z8, Z8
+	VMULPD       Z8, Z8, Z8
+	VADDPD       Z8, Z4, Z4
+	VSUBPD       Z12, Z9, Z8
+	VMULPD       Z8, Z8, Z8
+	VADDPD       Z8, Z5, Z5
+	VSUBPD       Z12, Z10, Z8
+	VMULPD       Z8, Z8, Z8
+	VADDPD       Z8, Z6, Z6
+	VSUBPD       Z12, Z11, Z8
+	VMULPD       Z8, Z8, Z8
+	VADDPD       Z8, Z7, Z7
+	ADDQ         $0x00000080, CX
+	ADDQ         $0x00000010, DX
+	DECQ         BX
+	JNZ          loop
+	VMOVUPD      Z0, (AX)
+	VMOVUPD      Z1, 64(AX)
+	VMOVUPD      Z2, 128(AX)
+	VMOVUPD      Z3, 192(AX)
+	VMOVUPD      Z4, 256(AX)
+	VMOVUPD      Z5, 320(AX)
+	VMOVUPD      Z6, 384(AX)
+	VMOVUPD      Z7, 448(AX)
+	VZEROUPPER
+	RET
+
 // func peakAVX512(n int)
 // Requires: AVX, AVX512F
 TEXT ·peakAVX512(SB), NOSPLIT, $0-8
@@ -3680,6 +3783,109 @@ one_end:
 	VZEROUPPER
 	RET
 
+// func exactAVX2x1(dst *float64, panel *float32, points *float64, dim int)
+// Requires: AVX
+TEXT ·exactAVX2x1(SB), NOSPLIT, $0-32
+	MOVQ   dst+0(FP), AX
+	MOVQ   panel+8(FP), CX
+	MOVQ   points+16(FP), DX
+	MOVQ   dim+24(FP), BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+loop:
+	VCVTPS2PD    (CX), Y4
+	VCVTPS2PD    16(CX), Y5
+	VCVTPS2PD    32(CX), Y6
+	VCVTPS2PD    48(CX), Y7
+	VBROADCASTSD (DX), Y8
+	VSUBPD       Y8, Y4, Y4
+	VMULPD       Y4, Y4, Y4
+	VADDPD       Y4, Y0, Y0
+	VSUBPD       Y8, Y5, Y4
+	VMULPD       Y4, Y4, Y4
+	VADDPD       Y4, Y1, Y1
+	VSUBPD       Y8, Y6, Y4
+	VMULPD       Y4, Y4, Y4
+	VADDPD       Y4, Y2, Y2
+	VSUBPD       Y8, Y7, Y4
+	VMULPD       Y4, Y4, Y4
+	VADDPD       Y4, Y3, Y3
+	ADDQ         $0x00000040, CX
+	ADDQ         $0x00000008, DX
+	DECQ         BX
+	JNZ          loop
+	VMOVUPD      Y0, (AX)
+	VMOVUPD      Y1, 32(AX)
+	VMOVUPD      Y2, 64(AX)
+	VMOVUPD      Y3, 96(AX)
+	VZEROUPPER
+	RET
+
+// func exactAVX2x2(dst *float64, panel *float32, points *float64, dim int)
+// Requires: AVX
+TEXT ·exactAVX2x2(SB), NOSPLIT, $0-32
+	MOVQ   dst+0(FP), AX
+	MOVQ   panel+8(FP), CX
+	MOVQ   points+16(FP), DX
+	MOVQ   dim+24(FP), BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+
+loop:
+	VCVTPS2PD    (CX), Y8
+	VCVTPS2PD    16(CX), Y9
+	VCVTPS2PD    32(CX), Y10
+	VCVTPS2PD    48(CX), Y11
+	VBROADCASTSD (DX), Y12
+	VSUBPD       Y12, Y8, Y13
+	VMULPD       Y13, Y13, Y13
+	VADDPD       Y13, Y0, Y0
+	VSUBPD       Y12, Y9, Y13
+	VMULPD       Y13, Y13, Y13
+	VADDPD       Y13, Y1, Y1
+	VSUBPD       Y12, Y10, Y13
+	VMULPD       Y13, Y13, Y13
+	VADDPD       Y13, Y2, Y2
+	VSUBPD       Y12, Y11, Y12
+	VMULPD       Y12, Y12, Y12
+	VADDPD       Y12, Y3, Y3
+	VBROADCASTSD 8(DX), Y12
+	VSUBPD       Y12, Y8, Y8
+	VMULPD       Y8, Y8, Y8
+	VADDPD       Y8, Y4, Y4
+	VSUBPD       Y12, Y9, Y8
+	VMULPD       Y8, Y8, Y8
+	VADDPD       Y8, Y5, Y5
+	VSUBPD       Y12, Y10, Y8
+	VMULPD       Y8, Y8, Y8
+	VADDPD       Y8, Y6, Y6
+	VSUBPD       Y12, Y11, Y8
+	VMULPD       Y8, Y8, Y8
+	VADDPD       Y8, Y7, Y7
+	ADDQ         $0x00000040, CX
+	ADDQ         $0x00000010, DX
+	DECQ         BX
+	JNZ          loop
+	VMOVUPD      Y0, (AX)
+	VMOVUPD      Y1, 32(AX)
+	VMOVUPD      Y2, 64(AX)
+	VMOVUPD      Y3, 96(AX)
+	VMOVUPD      Y4, 128(AX)
+	VMOVUPD      Y5, 160(AX)
+	VMOVUPD      Y6, 192(AX)
+	VMOVUPD      Y7, 224(AX)
+	VZEROUPPER
+	RET
+
 // func peakAVX2(n int)
 // Requires: AVX, FMA3
 TEXT ·peakAVX2(SB), NOSPLIT, $0-8
@@ -3713,5 +3919,96 @@ loop:
 	VFMADD231PS Y12, Y12, Y11
 	DECQ        AX
 	JNZ         loop
+	VZEROUPPER
+	RET
+
+// func subAVX2(x *float32, y *float32, n int)
+// Requires: AVX
+TEXT ·subAVX2(SB), NOSPLIT, $0-24
+	MOVQ x+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS (CX), Y0
+	VMOVUPS (AX), Y1
+	VSUBPS  Y0, Y1, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    $0x00000020, AX
+	ADDQ    $0x00000020, CX
+	DECQ    DX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func addAVX2(x *float32, y *float32, n int)
+// Requires: AVX
+TEXT ·addAVX2(SB), NOSPLIT, $0-24
+	MOVQ x+0(FP), AX
+	MOVQ y+8(FP), CX
+	MOVQ n+16(FP), DX
+
+loop:
+	VMOVUPS (CX), Y0
+	VADDPS  (AX), Y0, Y0
+	VMOVUPS Y0, (AX)
+	ADDQ    $0x00000020, AX
+	ADDQ    $0x00000020, CX
+	DECQ    DX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func add64AVX2(dst *float64, x *float32, w float64, n int)
+// Requires: AVX
+TEXT ·add64AVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+24(FP), DX
+	VBROADCASTSD w+16(FP), Y0
+
+loop:
+	VCVTPS2PD (CX), Y1
+	VMULPD    Y0, Y1, Y1
+	VADDPD    (AX), Y1, Y1
+	VMOVUPD   Y1, (AX)
+	VCVTPS2PD 16(CX), Y1
+	VMULPD    Y0, Y1, Y1
+	VADDPD    32(AX), Y1, Y1
+	VMOVUPD   Y1, 32(AX)
+	ADDQ      $0x00000040, AX
+	ADDQ      $0x00000020, CX
+	DECQ      DX
+	JNZ       loop
+	VZEROUPPER
+	RET
+
+// func timesZeroAVX2(x *float32, n int) float32
+// Requires: AVX, FMA3, SSE
+TEXT ·timesZeroAVX2(SB), NOSPLIT, $0-20
+	MOVQ   x+0(FP), AX
+	MOVQ   n+8(FP), CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+
+loop:
+	VFMADD231PS  (AX), Y0, Y1
+	VFMADD231PS  32(AX), Y0, Y2
+	VFMADD231PS  64(AX), Y0, Y3
+	VFMADD231PS  96(AX), Y0, Y4
+	ADDQ         $0x00000080, AX
+	DECQ         CX
+	JNZ          loop
+	VADDPS       Y2, Y1, Y1
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y3, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPS       X1, X0, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	MOVSS        X0, ret+16(FP)
 	VZEROUPPER
 	RET

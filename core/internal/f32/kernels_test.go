@@ -204,3 +204,98 @@ func TestBound(t *testing.T) {
 		}
 	})
 }
+
+// TestSqDists64 wants the bits of SqDist64.
+func TestSqDists64(t *testing.T) {
+	forEachLevel(t, func(t *testing.T) {
+		for _, s := range []struct{ rows, dim, points int }{{1, 1, 1}, {3, 2, 2}, {16, 5, 3}, {33, 7, 1}, {70, 31, 4}, {64, 64, 5}, {5, 3, 0}} {
+			for _, by := range []float32{1, 1e38, 1e-40} {
+				rows, points := scale(normals(1, s.rows*s.dim), by), normals(2, s.points*s.dim)
+				var p Panels
+				p.Pack(rows, s.dim)
+				dst := guardedSlice[float64](s.rows*s.points, -7)
+				p.SqDists64(dst.in, points)
+				dst.checkIntact(t)
+				for j := range s.points {
+					for i := range s.rows {
+						got, want := dst.in[j*s.rows+i], SqDist64(rows[i*s.dim:][:s.dim], points[j*s.dim:][:s.dim])
+						if math.Float64bits(got) != math.Float64bits(want) {
+							t.Fatalf("%+v, row %d, point %d: %x, want %x", s, i, j, got, want)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestPackIndex(t *testing.T) {
+	forEachLevel(t, func(t *testing.T) {
+		const dim = 6
+		rows := normals(1, 40*dim)
+		index := make([]int32, 75)
+		for i := range index {
+			index[i] = int32(i * 17 % 40)
+		}
+		var p Panels
+		p.Pack(normals(3, 200*dim), dim) // what was there before must not show
+		p.PackIndex(rows, dim, index)
+		point, dst := normals(2, dim), make([]float64, len(index))
+		p.SqDists64(dst, point)
+		for i, at := range index {
+			if want := SqDist64(rows[int(at)*dim:][:dim], point); dst[i] != want {
+				t.Fatalf("row %d of the list: %v, want %v", i, dst[i], want)
+			}
+		}
+	})
+}
+
+// TestElementwise wants the bits of the definition: each operation rounded by itself.
+func TestElementwise(t *testing.T) {
+	forEachLevel(t, func(t *testing.T) {
+		for n := range 130 {
+			x, y := guardedSlice[float32](n, -7), normals(2, n)
+			dst, before := guardedSlice[float64](n, -7), normals(3, n)
+			old := normals(1, n)
+			if n > 5 {
+				old[5], y[3] = 1e-42, 3e38
+			}
+			check := func(what string, run func(), want func(i int) float64, got func(i int) float64) {
+				t.Helper()
+				copy(x.in, old)
+				for i, v := range before {
+					dst.in[i] = float64(v) / 3
+				}
+				run()
+				x.checkIntact(t)
+				dst.checkIntact(t)
+				for i := range n {
+					if w, g := want(i), got(i); math.Float64bits(w) != math.Float64bits(g) {
+						t.Fatalf("%s, n %d, element %d: %v, want %v", what, n, i, g, w)
+					}
+				}
+			}
+			inX := func(i int) float64 { return float64(x.in[i]) }
+			check("Sub", func() { Sub(x.in, y) }, func(i int) float64 { return float64(old[i] - y[i]) }, inX)
+			check("Add", func() { Add(x.in, y) }, func(i int) float64 { return float64(old[i] + y[i]) }, inX)
+			const w = 1.0 / 3
+			check("Add64", func() { Add64(dst.in, y, w) }, func(i int) float64 {
+				p := float64(w * float64(y[i]))
+				return float64(before[i])/3 + p
+			}, func(i int) float64 { return dst.in[i] })
+
+			for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
+				copy(x.in, old)
+				if got := NotFinite(x.in); got != -1 {
+					t.Fatalf("NotFinite of %d finite values is %d", n, got)
+				}
+				for i := n - 1; i >= 0; i -= 1 + n/8 {
+					x.in[i] = bad
+					if got := NotFinite(x.in); got != i {
+						t.Fatalf("NotFinite of %d values with %v at %d is %d", n, bad, i, got)
+					}
+				}
+			}
+		}
+	})
+}

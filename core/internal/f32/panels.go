@@ -7,8 +7,8 @@ import (
 	"github.com/semantic-id/semantic-id/core/internal/cpu"
 )
 
-// Panels holds rows in the order in which the kernels read them, with bounds of their norms. The zero value is ready to
-// Pack, which keeps the memory of an earlier Pack where it fits.
+// Panels holds rows in the order in which the kernels read them. The zero value is ready to Pack, which keeps the memory
+// of an earlier Pack where it fits. After that any number of goroutines may use it at once.
 type Panels struct {
 	Rows, Dim int
 
@@ -45,6 +45,38 @@ func (p *Panels) pack(rows []float32, dim, n int, offset func(i int) int) {
 			offsets[i] = offset(min(q*lanes+i, n-1)) // lanes left over repeat the last row
 		}
 		packPanel(p.level, p.data[q*size:][:size], p.norms[q*2*lanes:], rows, offsets[:lanes], dim)
+	}
+}
+
+// SqDists64 sets dst[j*Rows+i] to SqDist64 of row i and point j, row-major in points, Dim elements each. It panics
+// unless len(dst) is Rows times the number of points.
+func (p *Panels) SqDists64(dst []float64, points []float32) {
+	n := len(points) / max(1, p.Dim)
+	if len(points) != n*p.Dim || len(dst) != n*p.Rows {
+		panic(fmt.Sprintf("f32: %d values for points of %d elements, room for %d distances to %d rows", len(points), p.Dim, len(dst), p.Rows))
+	}
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	s.points = resize(s.points, len(points))
+	for j := 0; j < n; j += 2 { // two by two, [Dim][2]
+		size := min(2, n-j)
+		for i := range size {
+			for d, v := range points[(j+i)*p.Dim:][:p.Dim] {
+				s.points[j*p.Dim+d*size+i] = float64(v)
+			}
+		}
+	}
+	lanes := shapes[p.level].lanes
+	var tile [2 * maxLanes]float64
+	for q := range p.count() {
+		panel := p.data[q*lanes*p.Dim:][:lanes*p.Dim]
+		for j := 0; j < n; j += 2 {
+			size := min(2, n-j)
+			exactTile(p.level, tile[:], panel, s.points[j*p.Dim:][:size*p.Dim], p.Dim)
+			for i := range size {
+				copy(dst[(j+i)*p.Rows:][:p.Rows][q*lanes:], tile[i*lanes:][:lanes])
+			}
+		}
 	}
 }
 

@@ -54,6 +54,16 @@ func packAVX512(panel *float32, norms *float32, rows *float32, offsets *int, dim
 //go:noescape
 func dotsAVX512(dst *float32, row *float32, matrix *float32, n int, dim int)
 
+// exactAVX512x1 is exactTile for panels of 32 rows and 1 points.
+//
+//go:noescape
+func exactAVX512x1(dst *float64, panel *float32, points *float64, dim int)
+
+// exactAVX512x2 is exactTile for panels of 32 rows and 2 points.
+//
+//go:noescape
+func exactAVX512x2(dst *float64, panel *float32, points *float64, dim int)
+
 // peakAVX512 does n times twelve fused multiply-adds: what benchmarks compare with.
 func peakAVX512(n int)
 
@@ -97,5 +107,35 @@ func packAVX2(panel *float32, norms *float32, rows *float32, offsets *int, dim i
 //go:noescape
 func dotsAVX2(dst *float32, row *float32, matrix *float32, n int, dim int)
 
+// exactAVX2x1 is exactTile for panels of 16 rows and 1 points.
+//
+//go:noescape
+func exactAVX2x1(dst *float64, panel *float32, points *float64, dim int)
+
+// exactAVX2x2 is exactTile for panels of 16 rows and 2 points.
+//
+//go:noescape
+func exactAVX2x2(dst *float64, panel *float32, points *float64, dim int)
+
 // peakAVX2 does n times twelve fused multiply-adds: what benchmarks compare with.
 func peakAVX2(n int)
+
+// subAVX2 subtracts y from x, for n vectors of eight elements.
+//
+//go:noescape
+func subAVX2(x *float32, y *float32, n int)
+
+// addAVX2 adds y to x, for n vectors of eight elements.
+//
+//go:noescape
+func addAVX2(x *float32, y *float32, n int)
+
+// add64AVX2 adds w times x to dst, for n vectors of eight elements.
+//
+//go:noescape
+func add64AVX2(dst *float64, x *float32, w float64, n int)
+
+// timesZeroAVX2 returns the sum of x times 0, for n times four vectors of eight elements: NaN if one is not finite.
+//
+//go:noescape
+func timesZeroAVX2(x *float32, n int) float32

@@ -75,6 +75,27 @@ func products(dst, panel, group []float32, lanes, size, dim int) {
 	}
 }
 
+// exactTileGeneric writes to dst[point][lane] the distances that define codes, of the rows of a panel to len(points)/dim
+// points. points[d][point] is transposed, and converted to float64.
+func exactTileGeneric(dst []float64, panel []float32, points []float64, lanes, dim int) {
+	n := len(points) / dim
+	for i := 0; i < lanes; i += 4 { // four chains of additions that need not wait for one another
+		for j := range n {
+			var s, t, u, v float64
+			for d := range dim {
+				x, y := panel[d*lanes+i:][:4], points[d*n+j]
+				e, f, g, h := float64(x[0])-y, float64(x[1])-y, float64(x[2])-y, float64(x[3])-y
+				s += float64(e * e)
+				t += float64(f * f)
+				u += float64(g * g)
+				v += float64(h * h)
+			}
+			o := dst[j*lanes+i:][:4]
+			o[0], o[1], o[2], o[3] = s, t, u, v
+		}
+	}
+}
+
 // packPanelGeneric writes to panel the rows that start at the given offsets (in elements of rows), one per lane, and
 // two sums of squares per lane: norms[0][lane] over all dimensions, and norms[1][lane] the sum, over blocks of four
 // dimensions, of the squares up to the end of the block.

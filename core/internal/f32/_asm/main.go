@@ -17,8 +17,11 @@ func main() {
 		}
 		pack(l)
 		dots(l)
+		exact(l, 1)
+		exact(l, 2)
 		peak(l)
 	}
+	elementwise()
 	Generate()
 }
 
