@@ -40,7 +40,7 @@ def as_matrix(X: Any, n_features: int | None = None, estimator: str = "this mode
     if array.dtype.kind == "O" and array.ndim == 1:
         array = _stack_rows(array)
     if array.ndim != 2:
-        hint = "; reshape one sample to (1, D)" if array.ndim == 1 else ""
+        hint = ". Reshape your data: one sample is X.reshape(1, -1)" if array.ndim == 1 else ""
         raise ShapeMismatchError(f"Expected 2-D input (N, D), got {array.ndim}-D array with shape {array.shape}{hint}")
     rows, columns = array.shape
     if n_features is not None and columns != n_features:

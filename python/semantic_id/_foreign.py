@@ -40,19 +40,16 @@ def as_ndarray(X: Any) -> npt.NDArray[Any]:
 def _from_dlpack(X: Any) -> npt.NDArray[Any]:
     if hasattr(X, "detach"):  # a torch tensor that requires its gradient refuses to be exported
         X = X.detach()
-    kind = X.__dlpack_device__()[0]
+    kind, number = (int(n) for n in X.__dlpack_device__())
     if kind not in (1, 3):  # neither kDLCPU nor kDLCUDAHost
         for move in ("cpu", "get"):  # torch, CuPy
             if callable(getattr(X, move, None)):
                 X = getattr(X, move)()
                 break
         else:
-            try:
+            if hasattr(X, "__array__"):
                 return np.asarray(X)  # JAX moves by itself
-            except Exception:
-                raise DeviceError(
-                    f"the input lives on DLPack device {tuple(X.__dlpack_device__())}; move it to the CPU first"
-                ) from None
+            raise DeviceError(f"the input lives on DLPack device {(kind, number)}; move it to the CPU first")
     if isinstance(X, np.ndarray):
         return X
     try:

@@ -18,14 +18,13 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from ._arrays import CodeMatrix, FloatMatrix
 from ._facade import Facade
-from ._progress import Progress
 from ._threads import default_threads
 from ._version import __version__
 from .exceptions import (
@@ -37,6 +36,9 @@ from .exceptions import (
     SemanticIdError,
     ShapeMismatchError,
 )
+
+if TYPE_CHECKING:
+    from ._progress import Progress
 
 METRICS = ("l2", "cosine")  # their numbers in the facade
 STYLES = ("plain", "token")
@@ -245,13 +247,16 @@ def _call_long(call: Callable[[int, int, int], int], progress: Progress | None) 
     if progress is None and threading.current_thread() is not threading.main_thread():
         work()  # signals go to the main thread, so nothing would interrupt the wait
     else:
-        started = False
+        started = ended = False
         try:
             _thread.start_new_thread(work, ())
             started = True
             while not finished.wait(0.1):
                 if progress is not None:
                     progress.show(*control[_LEVEL : _TOTAL + 1].tolist())
+            if progress is not None:
+                progress.show(*control[_LEVEL : _TOTAL + 1].tolist())
+            ended = True
         except BaseException:
             control[_CANCEL] = 1
             if started:
@@ -261,12 +266,18 @@ def _call_long(call: Callable[[int, int, int], int], progress: Progress | None) 
             raise
         finally:
             if progress is not None:
-                progress.close()
+                progress.close(ended and outcome[0] == 0)
     result = outcome[0]
     if isinstance(result, BaseException):
         raise result
     if result:
         _raise(result, text)
+
+
+def _progress(title: str, unit: str, by_level: bool) -> Progress:
+    from ._progress import Progress  # tqdm takes its time to import
+
+    return Progress(title, unit, by_level)
 
 
 @atexit.register
@@ -328,7 +339,7 @@ class Quantizer:
                 self.handle, _address(x), rows, dim, batch_size or 0, _address(codes), control, text, size
             )
 
-        _call_long(call, Progress("encode", "rows") if verbose else None)
+        _call_long(call, _progress("encode", "rows", by_level=False) if verbose else None)
         return codes
 
     def decode(self, codes: CodeMatrix) -> FloatMatrix:
@@ -397,7 +408,7 @@ def fit_rqkmeans(
         if kind:
             _raise(kind, _error_text.bytes)
     else:
-        _call_long(call, Progress("fit", "iterations") if verbose else None)
+        _call_long(call, _progress("fit", "iterations", by_level=True) if verbose else None)
     return fitted
 
 

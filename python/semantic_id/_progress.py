@@ -1,6 +1,6 @@
 """A tqdm bar over a native call, in terminals and notebooks alike."""
 
-from typing import Any
+from tqdm.auto import tqdm
 
 
 class Progress:
@@ -12,28 +12,30 @@ class Progress:
         What is being done.
     unit : str
         What is counted.
+    by_level : bool
+        Whether steps are counted anew at each level, which may end before its last step.
     """
 
-    def __init__(self, title: str, unit: str) -> None:
+    def __init__(self, title: str, unit: str, by_level: bool) -> None:
+        self._by_level = by_level
         self._title = title
-        self._unit = unit
-        self._bar: Any = None
+        self._level = -1
+        self._bar = tqdm(desc=title, unit=f" {unit}", unit_scale=not by_level)
 
     def show(self, level: int, levels: int, done: int, total: int) -> None:
-        """Show `done` of at most `total` steps at `level` of `levels`."""
-        if self._bar is None:
-            from tqdm.auto import tqdm
+        """Show `done` of at most `total` steps, at `level` of `levels`."""
+        if total == 0:  # the call has not begun to count
+            return
+        if self._by_level:
+            done, total = level * total + done, levels * total
+            if level != self._level:
+                self._bar.set_description(f"{self._title} level {level + 1}/{levels}", refresh=False)
+                self._level = level
+        self._bar.total = total
+        self._bar.update(max(0, done - self._bar.n))
 
-            self._bar = tqdm(desc=self._title, unit=f" {self._unit}", leave=False)
-        if self._unit == "iterations":  # of each level: one that converges early leaves the rest of its share undone
-            self._bar.set_description(f"{self._title} level {level + 1}/{levels}", refresh=False)
-            level_start, self._bar.total = level * total, levels * total
-        else:
-            level_start, self._bar.total = 0, total
-        self._bar.n = level_start + done
-        self._bar.refresh()
-
-    def close(self) -> None:
-        """Take the bar away."""
-        if self._bar is not None:
-            self._bar.close()
+    def close(self, finished: bool) -> None:
+        """Leave the bar as it is, or full when the call has finished."""
+        if finished and self._bar.total is not None:
+            self._bar.update(self._bar.total - self._bar.n)
+        self._bar.close()

@@ -333,14 +333,19 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         quantizer = self._quantizer()
         rows = as_matrix(X, quantizer.dim, "RQKMeans")
         if is_float32(rows):
-            return quantizer.encode(rows, batch_size, bool(self.verbose))
+            return quantizer.encode(rows, batch_size, verbose=bool(self.verbose))
         codes = np.empty((len(rows), quantizer.levels), np.int32)
         step = batch_size or max(1, _BLOCK // quantizer.dim)
-        for low in range(0, len(rows), step):
+        blocks: Iterable[int] = range(0, len(rows), step)
+        if self.verbose and len(rows) > step:
+            from tqdm.auto import tqdm  # takes its time to import
+
+            blocks = tqdm(blocks, desc="encode", unit=" blocks")
+        for low in blocks:
             block = to_float32(rows[low : low + step], low)
             if self.metric == "cosine":
                 _check_no_zero_row(block, low)  # here, as the library does not know the number of the block's first row
-            codes[low : low + step] = quantizer.encode(block, batch_size, bool(self.verbose))
+            codes[low : low + step] = quantizer.encode(block, batch_size, verbose=False)
         return codes
 
     @staticmethod
