@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -16,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/semantic-id/semantic-id/core"
 )
 
 // Savers at once, by swap and inside the directory, and readers meanwhile: every load gives one of the models whole.
@@ -65,6 +68,33 @@ func TestConcurrent(t *testing.T) {
 			}
 			checkTidy(t, "after all", parent, dir, place.extra, true)
 		})
+	}
+}
+
+// Two savers find no directory; the one that comes second replaces what the first made.
+func TestRaceToCreate(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "model")
+	d := testDisk{first: func() { must(t, SaveRQKMeans(dir, model(1))) }}
+	must(t, saveRQKMeans(&d, dir, model(2)))
+	if got := seedOf(t, dir); got != 2 {
+		t.Error(got)
+	}
+	checkTidy(t, "after both", filepath.Dir(dir), dir, nil, true)
+}
+
+// A load between whose two files another model is saved takes the other model.
+func TestReplacedDuringLoad(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "model")
+	must(t, SaveRQKMeans(dir, model(1)))
+	before, err := lookAt(dir)
+	must(t, err)
+	must(t, SaveRQKMeans(dir, model(2)))
+	if m, err := loadRQKMeans(dir, before.metadata); !errors.Is(err, core.ErrFormat) {
+		t.Errorf("a mix: %+v, %v", m, err)
+	}
+	after, err := lookAt(dir)
+	if err != nil || after.same(before) {
+		t.Error("the directory looks as before", err)
 	}
 }
 
@@ -224,5 +254,104 @@ func TestTree(t *testing.T) {
 		if got := names(t, dir); len(got) != 2 {
 			t.Error(got)
 		}
+	}
+}
+
+func TestFullDisk(t *testing.T) {
+	t.Run("every write fails", func(t *testing.T) {
+		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		if err != nil {
+			t.Skip(err)
+		}
+		defer full.Close()
+		dir := filepath.Join(t.TempDir(), "model")
+		must(t, SaveRQKMeans(dir, model(1)))
+		checkFull(t, dir, saveRQKMeans(fullDisk{}, dir, model(2)))
+	})
+	t.Run("small file system", func(t *testing.T) {
+		parent := t.TempDir()
+		unmount, err := mountSmall(parent)
+		if err != nil {
+			t.Log("only a process that may mount can have one: ", err)
+			return
+		}
+		defer unmount()
+		dir := filepath.Join(parent, "model")
+		must(t, SaveRQKMeans(dir, model(1)))
+		big := model(2)
+		big.Clusters[0] = 1 << 16
+		big.Books[0] = core.NewMatrix(big.Clusters[0], big.Dim)
+		for i := range big.Books[0].Data {
+			big.Books[0].Data[i] = rand.Float32() // nothing to compress
+		}
+		checkFull(t, dir, SaveRQKMeans(dir, big))
+		must(t, os.WriteFile(filepath.Join(dir, "notes"), nil, 0o666))
+		err = SaveRQKMeans(dir, big) // inside the directory
+		must(t, os.Remove(filepath.Join(dir, "notes")))
+		checkFull(t, dir, err)
+	})
+}
+
+func checkFull(t *testing.T, dir string, err error) {
+	t.Helper()
+	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "free some space and save again") {
+		t.Error(err)
+	}
+	if got := seedOf(t, dir); got != 1 {
+		t.Errorf("model %d", got)
+	}
+	checkTidy(t, "full", filepath.Dir(dir), dir, nil, true)
+}
+
+type fullDisk struct{ osDisk }
+
+func (fullDisk) Create(path string) (io.WriteCloser, error) {
+	return os.OpenFile("/dev/full", os.O_WRONLY, 0)
+}
+
+func TestReadOnly(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		parent, model os.FileMode
+		foreign       bool
+		ok            bool
+	}{
+		{"both", 0o555, 0o555, false, false},
+		{"the directory", 0o777, 0o555, false, false},
+		{"the directory, with foreign files", 0o777, 0o555, true, false},
+		{"the parent", 0o555, 0o777, false, true}, // saved inside
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			parent, err := os.MkdirTemp("", "readonly") // not t.TempDir: others must reach it
+			must(t, err)
+			dir := filepath.Join(parent, "model")
+			must(t, SaveRQKMeans(dir, model(1)))
+			var extra []string
+			if c.foreign {
+				addForeign(t, parent)
+				extra = []string{"notes", "sub"}
+			}
+			must(t, os.Chmod(dir, c.model))
+			must(t, os.Chmod(parent, c.parent))
+			t.Cleanup(func() {
+				_ = os.Chmod(parent, 0o777)
+				_ = os.Chmod(dir, 0o777)
+				_ = os.RemoveAll(parent)
+			})
+			asNobody(t, func() {
+				if m, err := LoadRQKMeans(dir); err != nil || *m.RandomState != 1 {
+					t.Error("load: ", err)
+				}
+				err = SaveRQKMeans(dir, model(2))
+			})
+			if c.ok {
+				if err != nil || seedOf(t, dir) != 2 {
+					t.Error(err)
+				}
+			} else if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "you may write to") || seedOf(t, dir) != 1 {
+				t.Error(err)
+			}
+			checkTidy(t, c.name, parent, dir, extra, true)
+		})
 	}
 }
