@@ -2,7 +2,9 @@
 // on what the levels before left over. Distances are squared Euclidean. Sums run in float64 and in a fixed order, so
 // equal data and Params give equal centroids on any number of threads and every CPU.
 //
-// Seeding: greedy k-means++ (Arthur, Vassilvitskii, SODA 2007); refinement: Lloyd (IEEE Trans. Inf. Theory 28(2), 1982).
+// Start: greedy k-means++ (Arthur, Vassilvitskii, SODA 2007), in wide data followed by Lloyd in growing principal
+// subspaces. Refinement: Lloyd (IEEE Trans. Inf. Theory 28(2), 1982), skipping distances by exact bounds (Elkan, ICML
+// 2003).
 package kmeans
 
 import (
@@ -74,21 +76,30 @@ func fit(ctx context.Context, x core.Matrix, weights []float64, p Params, plain 
 	if err != nil {
 		return nil, err
 	}
-	var best *Result
+	spread := math.Sqrt(variance * float64(x.Cols))
 	done := 0
-	for restart := range p.Restarts {
-		run := &lloyd{
-			x: x, weights: weights, k: p.K, maxIter: p.MaxIter, tol: p.Tol * variance,
-			spread: math.Sqrt(variance * float64(x.Cols)), plain: plain,
-			progress: func() {
-				done++
-				if p.Progress != nil {
-					p.Progress(done)
-				}
-			},
+	progress := func() {
+		done++
+		if p.Progress != nil {
+			p.Progress(done)
 		}
-		if run.centroids, err = plusPlus(ctx, x, weights, p.K, mix(p.Seed, uint64(restart))); err != nil {
+	}
+	starter, err := newStarter(ctx, x, weights, p.K, spread, p.Seed)
+	if err != nil {
+		return nil, err
+	}
+	var best *Result
+	for restart := range p.Restarts {
+		first, err := starter.centroids(ctx, mix(p.Seed, uint64(restart)))
+		if err != nil {
 			return nil, err
+		}
+		if restart == p.Restarts-1 {
+			starter.free()
+		}
+		run := &lloyd{
+			x: x, weights: weights, k: p.K, maxIter: p.MaxIter, tol: p.Tol * variance, spread: spread, plain: plain,
+			centroids: first, progress: progress,
 		}
 		if err := run.run(ctx); err != nil {
 			return nil, err

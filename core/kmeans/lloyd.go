@@ -3,6 +3,7 @@ package kmeans
 import (
 	"context"
 	"math"
+	"slices"
 	"sort"
 
 	"github.com/semantic-id/semantic-id/core"
@@ -31,6 +32,7 @@ type lloyd struct {
 	iters     int
 	converged bool
 	distinct  bool
+	refilled  bool // the last update filled empty clusters
 }
 
 // run iterates until the labels stay, the centroids have settled to tol, or maxIter. Afterwards labels belong to
@@ -47,12 +49,11 @@ func (l *lloyd) run(ctx context.Context) error {
 	if err := l.assign(ctx); err != nil {
 		return err
 	}
-	dirty := make([]bool, l.k) // clusters that gained or lost rows
-	for k := range dirty {
-		dirty[k] = true
+	if err := l.sums.remake(ctx, l.x, l.weights, l.labels); err != nil {
+		return err
 	}
 	for l.iters < l.maxIter && !l.converged {
-		shift, err := l.update(ctx, dirty)
+		shift, err := l.update(ctx)
 		if err != nil {
 			return err
 		}
@@ -62,8 +63,16 @@ func (l *lloyd) run(ctx context.Context) error {
 		}
 		l.iters++
 		l.progress()
-		same := l.compare(dirty)
-		l.converged = same || shift <= l.tol && l.tol > 0
+		if l.converged = shift <= l.tol && l.tol > 0 || !l.refilled && slices.Equal(l.labels, l.before); !l.converged {
+			if l.refilled {
+				err = l.sums.remake(ctx, l.x, l.weights, l.labels)
+			} else {
+				err = l.sums.update(ctx, l.x, l.weights, l.before, l.labels)
+			}
+			if err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -79,43 +88,22 @@ func (l *lloyd) assign(ctx context.Context) error {
 	})
 }
 
-// compare marks the clusters that gained or lost rows, beside those marked by refill, and tells whether there are none.
-func (l *lloyd) compare(dirty []bool) bool {
-	same := true
-	for i, k := range l.labels {
-		if old := l.before[i]; old != k {
-			dirty[old], dirty[k] = true, true
-			same = false
-		}
-	}
-	return same
-}
-
-// update moves each centroid to the mean of its rows and returns the summed squared shift. Only dirty clusters are
-// summed anew, as the others would come out the same; they are marked clean. Empty clusters take the rows farthest from
-// their centroids first.
-func (l *lloyd) update(ctx context.Context, dirty []bool) (float64, error) {
-	if err := l.sums.remake(ctx, l.x, l.weights, l.labels, dirty); err != nil {
-		return 0, err
-	}
-	clear(dirty)
-	if err := l.refill(ctx, dirty); err != nil {
+// update moves each centroid to the mean of its rows and returns the summed squared shift. Empty clusters take the rows
+// farthest from their centroids first.
+func (l *lloyd) update(ctx context.Context) (float64, error) {
+	if err := l.refill(ctx); err != nil {
 		return 0, err
 	}
 	var shift float64
+	mean := make([]float32, l.x.Cols)
 	for k := range l.k {
 		l.moved[k] = 0
 		if l.sums.count[k] == 0 {
 			continue // nothing to take: the centroid stays
 		}
-		w := l.sums.weight[k]
-		c := l.centroids.Row(k)
-		for i, s := range l.sums.rows[k*l.x.Cols : (k+1)*l.x.Cols] {
-			v := float32(s / w)
-			d := float64(v) - float64(c[i])
-			l.moved[k] += float64(d * d)
-			c[i] = v
-		}
+		l.sums.mean(mean, k)
+		l.moved[k] = f32.SqDist64(mean, l.centroids.Row(k))
+		copy(l.centroids.Row(k), mean)
 		shift += l.moved[k]
 		l.moved[k] = math.Sqrt(l.moved[k])
 	}
@@ -127,16 +115,16 @@ func (l *lloyd) update(ctx context.Context, dirty []bool) (float64, error) {
 
 // refill gives each empty cluster one row: the row farthest from its centroid, taken out of a cluster that keeps at
 // least one, the next empty cluster the next farthest. Equal distances go by row number. A row at distance 0 is never
-// taken, so with fewer distinct rows than K some clusters stay empty. Only sums change, and are marked dirty: labels
-// follow when the rows are assigned.
-func (l *lloyd) refill(ctx context.Context, dirty []bool) error {
+// taken, so with fewer distinct rows than K some clusters stay empty. Only sums change, which no longer belong to the
+// labels then: labels follow when the rows are assigned, and the sums are remade.
+func (l *lloyd) refill(ctx context.Context) error {
 	var empty []int
 	for k, n := range l.sums.count {
 		if n == 0 {
 			empty = append(empty, k)
 		}
 	}
-	l.distinct = true
+	l.distinct, l.refilled = true, false
 	if len(empty) == 0 {
 		return nil
 	}
@@ -175,7 +163,7 @@ func (l *lloyd) refill(ctx context.Context, dirty []bool) error {
 		f32.Add64(l.sums.rows[k*dim:(k+1)*dim], l.x.Row(i), w)
 		l.sums.weight[k] += w
 		l.sums.count[k]++
-		dirty[from], dirty[k] = true, true
+		l.refilled = true
 	}
 	return nil
 }

@@ -11,84 +11,110 @@ import (
 	"github.com/semantic-id/semantic-id/core/internal/par"
 )
 
-// seedRows is how many rows per centroid seeding looks at; it samples that many when there are more.
+// seedRows is how many rows a centroid k-means++ looks at; it samples that many when there are more.
 const seedRows = 64
 
-// plusPlus picks K rows of x as first centroids by greedy k-means++: each next one is the best of 2+ln K rows drawn with
-// a chance proportional to weight × squared distance to the nearest centroid so far. When nothing is left at a distance
-// (fewer distinct rows than K), the lowest rows not yet taken fill up.
+// plusPlus picks k rows of x as first centroids by greedy k-means++: each next one is the best of 2+ln k rows drawn with
+// a chance proportional to weight × squared distance to the nearest centroid so far. When no row is left at a distance
+// (fewer distinct rows than k), the lowest rows not yet taken fill up.
 func plusPlus(ctx context.Context, x core.Matrix, weights []float64, k int, seed uint64) (core.Matrix, error) {
 	rng := rand.New(rand.NewPCG(seed, 0x736565642d726f77))
 	rows := sampleRows(x.Rows, max(seedRows*k, 4096), rng)
-	n, dim := len(rows), x.Cols
-	out := core.NewMatrix(k, dim)
+	n := len(rows)
+	weight := make([]float64, n)
+	var sum float64
+	for i, row := range rows {
+		weight[i] = weightOf(weights, row)
+		sum += weight[i]
+	}
+	if sum == 0 { // all sampled rows weigh nothing: they are as good as each other
+		for i := range weight {
+			weight[i] = 1
+		}
+	}
 	near := make([]float64, n) // squared distance of each sampled row to the nearest centroid so far
 	for i := range near {
 		near[i] = 1 // the first is drawn by weight alone
 	}
-	candidates := 2 + int(math.Log(float64(k)))
-	dist := make([][]float64, candidates)
-	for c := range dist {
-		dist[c] = make([]float64, n)
-	}
-	cumulative := make([]float64, n)
+	out := core.NewMatrix(k, x.Cols)
 	taken := make([]bool, n)
+	cumulative := make([]float64, n)
+	picks := make([]int, candidates(k))
+	dist := make([]float64, n*len(picks)) // row by row: near, were this candidate taken
 	for j := range k {
-		if j == 1 {
-			candidatesAll := par.Chunks(ctx, n, taskRows, func(_, lo, hi int) {
-				for i := lo; i < hi; i++ {
-					near[i] = f32.SqDist64(x.Row(rows[i]), out.Row(0))
-				}
-			})
-			if candidatesAll != nil {
-				return out, candidatesAll
-			}
-		}
 		var total float64
 		for i, d := range near {
-			total += float64(d * weightOf(weights, rows[i]))
+			total += float64(d * weight[i])
 			cumulative[i] = total
 		}
 		if !(total > 0) {
-			fill := 0
-			for taken[fill] {
-				fill++
+			i := 0
+			for taken[i] {
+				i++
 			}
-			taken[fill] = true
-			copy(out.Row(j), x.Row(rows[fill]))
-			continue
-		}
-		if j == 0 {
-			i := draw(cumulative, rng)
 			taken[i] = true
-			copy(out.Row(0), x.Row(rows[i]))
+			copy(out.Row(j), x.Row(rows[i]))
 			continue
 		}
-		best, bestTotal := 0, math.Inf(1)
-		picks := make([]int, candidates)
 		for c := range picks {
 			picks[c] = draw(cumulative, rng)
-			err := par.Chunks(ctx, n, taskRows, func(_, lo, hi int) {
-				for i := lo; i < hi; i++ {
-					dist[c][i] = min(near[i], f32.SqDist64(x.Row(rows[i]), x.Row(rows[picks[c]])))
-				}
-			})
-			if err != nil {
-				return out, err
-			}
-			var t float64
-			for i, d := range dist[c] {
-				t += float64(d * weightOf(weights, rows[i]))
-			}
-			if t < bestTotal {
-				best, bestTotal = c, t
-			}
+		}
+		tries := picks
+		if j == 0 {
+			tries = picks[:1] // no greed in the first: the mean is nobody's cluster
+		}
+		best, err := greediest(ctx, x, rows, weight, near, dist, tries, j == 0)
+		if err != nil {
+			return out, err
 		}
 		taken[picks[best]] = true
 		copy(out.Row(j), x.Row(rows[picks[best]]))
-		near, dist[best] = dist[best], near
 	}
 	return out, nil
+}
+
+// greediest returns which of the candidates leaves the least sum of weight × squared distance, and makes near what that
+// candidate leaves. first: near says nothing yet.
+func greediest(ctx context.Context, x core.Matrix, rows []int, weight, near, dist []float64, picks []int, first bool) (int, error) {
+	m := len(picks)
+	at := make([]int32, m)
+	for c, i := range picks {
+		at[c] = int32(rows[i])
+	}
+	err := par.Chunks(ctx, len(rows), taskRows, func(_, lo, hi int) {
+		approx := make([]float32, m)
+		for i := lo; i < hi; i++ {
+			row := x.Row(rows[i])
+			f32.SqDistsAt(approx, row, x.Data, at)
+			for c, a := range approx {
+				d := near[i]
+				if low := f32.Below(a, x.Cols); first || !(low*low*(1-1e-12) > d) { // else the exact distance is above near
+					e := f32.SqDist64(row, x.Row(int(at[c])))
+					if first || e < d {
+						d = e
+					}
+				}
+				dist[i*m+c] = d
+			}
+		}
+	})
+	if err != nil {
+		return 0, err
+	}
+	best, least := 0, math.Inf(1)
+	for c := range m {
+		var total float64
+		for i, w := range weight {
+			total += float64(dist[i*m+c] * w)
+		}
+		if total < least {
+			best, least = c, total
+		}
+	}
+	for i := range near {
+		near[i] = dist[i*m+best]
+	}
+	return best, nil
 }
 
 // draw returns an index with a chance proportional to the step of cumulative at it.

@@ -11,7 +11,8 @@ import (
 const (
 	chunkRows = 65536 // rows summed into one partial sum; part of the definition of a fit, never to be changed
 	taskRows  = 512   // rows one goroutine takes at a time where the order does not matter
-	taskCols  = 64    // columns one goroutine sums
+
+	remakeEvery = 16 // sums are updated in place at most this often less one before they are remade
 )
 
 // sums holds, for each cluster, the weighted sum of its rows in float64 and their weight.
@@ -20,48 +21,30 @@ type sums struct {
 	weight  []float64 // K
 	count   []int     // rows of positive weight in each cluster
 	partial []float64 // K*D, of one chunk
+	updates int       // since the last remake
 }
 
 func newSums(k, dim int) *sums {
 	return &sums{rows: make([]float64, k*dim), weight: make([]float64, k), count: make([]int, k), partial: make([]float64, k*dim)}
 }
 
-// remake sums the rows of the dirty clusters anew: each entry over a chunk in row order, the chunks in their order.
-func (s *sums) remake(ctx context.Context, x core.Matrix, weights []float64, labels []int32, dirty []bool) error {
-	for k, d := range dirty {
-		if d {
-			clear(s.rows[k*x.Cols : (k+1)*x.Cols])
-			s.weight[k], s.count[k] = 0, 0
-		}
-	}
-	for i, l := range labels {
-		if !dirty[l] {
-			continue
-		}
-		w := weightOf(weights, i)
-		s.weight[l] += w
-		if w > 0 {
-			s.count[l]++
-		}
-	}
+// remake sums all rows anew: each entry over a chunk in row order, the chunks in their order.
+func (s *sums) remake(ctx context.Context, x core.Matrix, weights []float64, labels []int32) error {
+	s.weigh(weights, labels)
+	s.updates = 0
+	clear(s.rows)
 	dim := x.Cols
 	for lo := 0; lo < x.Rows; lo += chunkRows {
 		hi := min(x.Rows, lo+chunkRows)
-		err := par.Chunks(ctx, dim, taskCols, func(_, c0, c1 int) {
-			for k := range dirty {
+		err := s.columns(ctx, dim, func(c0, c1 int) {
+			for k := range s.weight {
 				clear(s.partial[k*dim+c0 : k*dim+c1])
 			}
 			for i := lo; i < hi; i++ {
-				if !dirty[labels[i]] {
-					continue
-				}
 				k := int(labels[i]) * dim
 				f32.Add64(s.partial[k+c0:k+c1], x.Data[i*dim+c0:i*dim+c1], weightOf(weights, i))
 			}
-			for k, d := range dirty {
-				if !d {
-					continue
-				}
+			for k := range s.weight {
 				for c := k*dim + c0; c < k*dim+c1; c++ {
 					s.rows[c] += s.partial[c]
 				}
@@ -72,6 +55,56 @@ func (s *sums) remake(ctx context.Context, x core.Matrix, weights []float64, lab
 		}
 	}
 	return nil
+}
+
+// update brings the sums from labels before to labels now: each row that changed is taken out of one sum and added to
+// another, in row order. Now and then, or where many rows changed, the sums are remade, so that rounding cannot build
+// up. When that happens depends on the labels alone, so a fit stays a function of its data.
+func (s *sums) update(ctx context.Context, x core.Matrix, weights []float64, before, now []int32) error {
+	var changed []int
+	for i, l := range now {
+		if before[i] != l {
+			changed = append(changed, i)
+		}
+	}
+	if s.updates++; s.updates == remakeEvery || len(changed) > x.Rows/4 {
+		return s.remake(ctx, x, weights, now)
+	}
+	s.weigh(weights, now)
+	dim := x.Cols
+	return s.columns(ctx, dim, func(c0, c1 int) {
+		for _, i := range changed {
+			row, w := x.Data[i*dim+c0:i*dim+c1], weightOf(weights, i)
+			from, to := int(before[i])*dim, int(now[i])*dim
+			f32.Add64(s.rows[from+c0:from+c1], row, -w)
+			f32.Add64(s.rows[to+c0:to+c1], row, w)
+		}
+	})
+}
+
+// weigh makes weight and count anew.
+func (s *sums) weigh(weights []float64, labels []int32) {
+	clear(s.weight)
+	clear(s.count)
+	for i, l := range labels {
+		if w := weightOf(weights, i); w > 0 {
+			s.weight[l] += w
+			s.count[l]++
+		}
+	}
+}
+
+// columns shares the columns out among the goroutines, in wide blocks: rows are read in long runs then.
+func (s *sums) columns(ctx context.Context, dim int, f func(c0, c1 int)) error {
+	size := max(64, (dim+par.Threads()-1)/par.Threads())
+	return par.Chunks(ctx, dim, (size+15)&^15, func(_, c0, c1 int) { f(c0, c1) })
+}
+
+// mean writes the mean of cluster k to dst.
+func (s *sums) mean(dst []float32, k int) {
+	for c, v := range s.rows[k*len(dst) : (k+1)*len(dst)] {
+		dst[c] = float32(v / s.weight[k])
+	}
 }
 
 func weightOf(weights []float64, i int) float64 {
@@ -102,7 +135,7 @@ func sumRows(ctx context.Context, rows int, f func(i int) float64) (float64, err
 func meanVariance(ctx context.Context, x core.Matrix, weights []float64) (float64, error) {
 	s := newSums(1, x.Cols)
 	labels := make([]int32, x.Rows)
-	if err := s.remake(ctx, x, weights, labels, []bool{true}); err != nil {
+	if err := s.remake(ctx, x, weights, labels); err != nil {
 		return 0, err
 	}
 	mean := s.rows

@@ -1,0 +1,100 @@
+package kmeans
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"runtime"
+
+	"github.com/semantic-id/semantic-id/core"
+)
+
+const (
+	stageIters   = 10 // Lloyd iterations in a subspace
+	smallestDim  = 8
+	largestDim   = 64
+	progressDim  = 2 * smallestDim // with fewer columns a start in a subspace gains nothing
+	progressRows = 4               // nor does it with fewer rows a centroid
+)
+
+// starter finds first centroids. Where the data is wide it clusters in growing principal subspaces first, from 8 to 64
+// dimensions, each stage starting from the labels of the one before, the first from k-means++: the coarse directions are
+// settled where iterations are cheap, and Lloyd ends lower than from k-means++ in full width. Decode error of three
+// levels of 256 on 63,666 sentence embeddings: 0.001056, from greedy k-means++ 0.001072 (the idea: faiss,
+// ProgressiveDimClustering).
+type starter struct {
+	x       core.Matrix
+	weights []float64
+	k       int
+	stages  []core.Matrix // the rows in each subspace
+	spread  float64
+}
+
+func newStarter(ctx context.Context, x core.Matrix, weights []float64, k int, spread float64, seed uint64) (*starter, error) {
+	s := &starter{x: x, weights: weights, k: k, spread: spread}
+	if x.Cols < progressDim || x.Rows < progressRows*k || k < 2 {
+		return s, nil
+	}
+	var dims []int
+	for d := smallestDim; d <= min(largestDim, x.Cols/2); d *= 2 {
+		dims = append(dims, d)
+	}
+	basis, err := principal(ctx, x, dims[len(dims)-1], rand.New(rand.NewPCG(seed, 0x7375627370616365)))
+	if err != nil {
+		return nil, err
+	}
+	s.stages, err = project(ctx, x, basis, dims)
+	return s, err
+}
+
+// centroids returns k first centroids.
+func (s *starter) centroids(ctx context.Context, seed uint64) (core.Matrix, error) {
+	if s.stages == nil {
+		return plusPlus(ctx, s.x, s.weights, s.k, seed)
+	}
+	c, err := plusPlus(ctx, s.stages[0], s.weights, s.k, seed)
+	if err != nil {
+		return c, err
+	}
+	var labels []int32
+	for i, x := range s.stages {
+		if i > 0 {
+			if c, err = means(ctx, x, s.weights, labels, s.k); err != nil {
+				return c, err
+			}
+		}
+		l := &lloyd{x: x, weights: s.weights, k: s.k, maxIter: stageIters, spread: s.spread, centroids: c, progress: func() {}}
+		if err := l.run(ctx); err != nil {
+			return c, err
+		}
+		labels = l.labels
+	}
+	return means(ctx, s.x, s.weights, labels, s.k)
+}
+
+// free lets go of what only the start needs. The fit is about to make its bounds, of the same size, and memory is
+// promised, so the collector runs now.
+func (s *starter) free() {
+	s.stages = nil
+	runtime.GC()
+}
+
+// means returns the mean of the rows of each label; for a label without rows, a row.
+func means(ctx context.Context, x core.Matrix, weights []float64, labels []int32, k int) (core.Matrix, error) {
+	s := newSums(k, x.Cols)
+	out := core.NewMatrix(k, x.Cols)
+	if err := s.remake(ctx, x, weights, labels); err != nil {
+		return out, err
+	}
+	for j := range k {
+		if s.count[j] == 0 {
+			copy(out.Row(j), x.Row(j)) // Lloyd refills it
+			continue
+		}
+		s.mean(out.Row(j), j)
+	}
+	return out, nil
+}
+
+// candidates is how many rows greedy k-means++ weighs up for each centroid (scikit-learn's number).
+func candidates(k int) int { return 2 + int(math.Log(float64(k))) }

@@ -1,0 +1,140 @@
+package kmeans
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+
+	"github.com/semantic-id/semantic-id/core"
+	"github.com/semantic-id/semantic-id/core/internal/f32"
+	"github.com/semantic-id/semantic-id/core/internal/par"
+)
+
+const (
+	subspaceRows  = 4096 // rows the covariance is taken from
+	subspaceSteps = 8    // far from exact directions, and enough for a start
+)
+
+// principal returns p orthonormal rows of x.Cols float64: directions along which the rows of x vary most, the strongest
+// first, by subspace iteration on the covariance (Golub, Van Loan, Matrix Computations, section 8.2.4). All sums are
+// float64 in a fixed order, as a fit must not depend on the machine.
+func principal(ctx context.Context, x core.Matrix, p int, rng *rand.Rand) ([]float64, error) {
+	dim := x.Cols
+	cov, err := covariance(ctx, gather(x, sampleRows(x.Rows, subspaceRows, rng)))
+	if err != nil {
+		return nil, err
+	}
+	basis, next := make([]float64, p*dim), make([]float64, p*dim)
+	for i := range basis {
+		basis[i] = rng.Float64() - 0.5
+	}
+	for range subspaceSteps {
+		orthonormalize(basis, dim)
+		err := par.Chunks(ctx, p, 1, func(_, lo, hi int) {
+			for b := lo; b < hi; b++ {
+				for i := range dim {
+					next[b*dim+i] = dot64(cov[i*dim:(i+1)*dim], basis[b*dim:(b+1)*dim])
+				}
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+		basis, next = next, basis
+	}
+	orthonormalize(basis, dim)
+	return basis, nil
+}
+
+// covariance is the dim × dim sum of the outer products of the rows of x less their mean. It overwrites x.
+func covariance(ctx context.Context, x core.Matrix) ([]float64, error) {
+	dim := x.Cols
+	mean := make([]float64, dim)
+	for i := range x.Rows {
+		f32.Add64(mean, x.Row(i), 1/float64(x.Rows))
+	}
+	for i := range x.Rows {
+		for j, v := range x.Row(i) {
+			x.Row(i)[j] = float32(float64(v) - mean[j])
+		}
+	}
+	cov := make([]float64, dim*dim)
+	err := par.Chunks(ctx, dim, 8, func(_, lo, hi int) {
+		for i := range x.Rows {
+			row := x.Row(i)
+			for j := lo; j < hi; j++ {
+				f32.Add64(cov[j*dim:(j+1)*dim], row, float64(row[j]))
+			}
+		}
+	})
+	return cov, err
+}
+
+// orthonormalize makes the rows orthonormal by modified Gram-Schmidt, done twice. A row that depends on those before it
+// becomes zero or a direction of rounding errors; neither harms a start.
+func orthonormalize(rows []float64, dim int) {
+	for i := range len(rows) / dim {
+		r := rows[i*dim : (i+1)*dim]
+		for range 2 {
+			for j := range i {
+				q := rows[j*dim : (j+1)*dim]
+				s := dot64(r, q)
+				for k, v := range q {
+					r[k] -= float64(s * v)
+				}
+			}
+		}
+		if norm := math.Sqrt(dot64(r, r)); norm > 0 {
+			for k := range r {
+				r[k] /= norm
+			}
+		}
+	}
+}
+
+func dot64(x, y []float64) float64 {
+	var s float64
+	for i, v := range x {
+		s += float64(v * y[i])
+	}
+	return s
+}
+
+// project returns the coordinates of the rows of x along the rows of basis, one matrix for each of dims with that many
+// leading coordinates.
+func project(ctx context.Context, x core.Matrix, basis []float64, dims []int) ([]core.Matrix, error) {
+	p := len(basis) / x.Cols
+	across := make([]float32, len(basis)) // x.Cols × p
+	for b := range p {
+		for j := range x.Cols {
+			across[j*p+b] = float32(basis[b*x.Cols+j])
+		}
+	}
+	out := make([]core.Matrix, len(dims))
+	for s, d := range dims {
+		out[s] = core.NewMatrix(x.Rows, d)
+	}
+	err := par.Chunks(ctx, x.Rows, taskRows, func(_, lo, hi int) {
+		sum := make([]float64, p)
+		for i := lo; i < hi; i++ {
+			clear(sum)
+			for j, v := range x.Row(i) {
+				f32.Add64(sum, across[j*p:(j+1)*p], float64(v))
+			}
+			for _, m := range out {
+				for b := range m.Row(i) {
+					m.Row(i)[b] = float32(sum[b])
+				}
+			}
+		}
+	})
+	return out, err
+}
+
+func gather(x core.Matrix, rows []int) core.Matrix {
+	out := core.NewMatrix(len(rows), x.Cols)
+	for j, i := range rows {
+		copy(out.Row(j), x.Row(i))
+	}
+	return out
+}
