@@ -358,10 +358,8 @@ def _one_line_warnings() -> Iterator[None]:
 
 def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno is not None:
-        if error.strerror != os.strerror(error.errno):
-            return " ".join(str(error.strerror).split())  # made by our own code, with advice in it
-        what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-        return f"{what}; {_ADVICE[error.errno]}" if error.errno in _ADVICE else what
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+        return f"{what}; {_ADVICE[error.errno]}" if error.errno in _ADVICE and ";" not in what else what
     if isinstance(error, MemoryError):
         return f"out of memory {error}".strip()
     return " ".join(str(error).split()) or type(error).__name__
