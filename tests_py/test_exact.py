@@ -1,7 +1,5 @@
 """Codes are a definition: the same on any number of threads, any batch size and any CPU."""
 
-import itertools
-
 import numpy as np
 import pytest
 from semantic_id import RQKMeans
@@ -89,10 +87,8 @@ def test_one_result_on_any_number_of_threads_any_batch_and_any_cpu(python):
                 digest.update(model.encode(x, batch_size=batch_size).tobytes())
             print(digest.hexdigest())
     """
-    results = {
-        python(code, SEMANTIC_ID_CPU=cpu, SEMANTIC_ID_NUM_THREADS=threads)
-        for cpu, threads in itertools.product(("generic", "avx2", "avx512"), ("1", "2", "5"))
-    }
+    runs = [("generic", "2"), ("avx2", "1"), ("avx512", "1"), ("avx512", "5")]  # the level goes no higher than the CPU
+    results = {python(code, SEMANTIC_ID_CPU=cpu, SEMANTIC_ID_NUM_THREADS=threads) for cpu, threads in runs}
     assert len(results) == 1
 
 
