@@ -414,10 +414,12 @@ def test_model_path_that_is_a_file(here):
 
 def test_out_path_that_cannot_be(here):
     (here / "dir.csv").mkdir()
+    write_embeddings(here / "x.csv")
     os.mkfifo(here / "fifo.csv")
     encode = ("encode", "x.npy", "--model", "model", "--out")
     fails(*encode, "dir.csv", cwd=here, words=["dir.csv", "is a directory"])
     fails(*encode, "fifo.csv", cwd=here, words=["fifo.csv", "not a regular file"])
+    fails("encode", "x.csv", "--model", "model", "--out", "./x.csv", cwd=here, words=["x.csv", "embeddings itself"])
     fails(*encode, "ids.txt", cwd=here, words=["ids.txt", ".csv", ".parquet", ".jsonl"])
     fails(*encode, "nowhere/ids.csv", cwd=here, words=["nowhere", "does not exist"])
 
@@ -498,6 +500,14 @@ def test_full_stdout(here):
 # Pipes, terminals, signals.
 
 
+def test_closed_stdout_and_stderr(here):
+    info = " ".join([*COMMAND, "info", "model"])
+    done = subprocess.run(["bash", "-c", f"{info} >&-"], cwd=here, capture_output=True, encoding="utf-8")
+    assert (done.returncode, done.stderr) == (0, "")
+    done = subprocess.run(["bash", "-c", f"{info}l 2>&-"], cwd=here, capture_output=True, encoding="utf-8")
+    assert (done.returncode, done.stdout) == (1, "")
+
+
 def test_head(here):
     np.save(here / "big.npy", np.tile(X, (100, 1)))  # its ids are more than a pipe holds
     encode = " ".join([*COMMAND, "encode", "big.npy", "--model", "model", "--out", "-"])
@@ -551,14 +561,19 @@ def long_fit(tmp_path):
     return ("fit", "big.npy", "--levels", "4", "--clusters", "512", "--tol", "0", "--model", "m")
 
 
-def test_progress_of_encode_on_a_terminal(here):
-    """That of fit: test_signals_during_fit waits for it."""
+def test_progress_on_a_terminal(here):
+    """Fit shows that it reads; that it fits, test_signals_during_fit waits for."""
     np.save(here / "big.npy", np.tile(X, (100, 1)))
     with terminal("encode", "big.npy", "--model", "model", "--out", "ids.csv", cwd=here) as (process, shown):
         code, out = finish(process)
         time.sleep(0.1)
         assert (code, "30.0k" in shown()) == (0, True), shown()
     assert out.startswith("wrote 30,000 ids")
+    write_embeddings(here / "x.csv")
+    with terminal("fit", "x.csv", *FIT, "--model", "m", cwd=here) as (process, shown):
+        code, _ = finish(process)
+        time.sleep(0.1)
+        assert (code, "read: " in shown()) == (0, True), shown()
 
 
 def test_no_progress_in_a_pipe(here, long_fit):
