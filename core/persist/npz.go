@@ -2,12 +2,12 @@ package persist
 
 import (
 	"archive/zip"
-	"compress/flate"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
 	"math"
+	"syscall"
 	"time"
 
 	"github.com/semantic-id/semantic-id/core"
@@ -110,13 +110,11 @@ func readMember(f *zip.File, rows, cols uint64) (core.Matrix, error) {
 	return m, nil
 }
 
-// zipError makes the errors of archive/zip and compress/flate an ErrFormat.
+// zipError makes whatever a file's contents can cause an ErrFormat. What the disk answered stays what it is.
 func zipError(err error) error {
-	var corrupt flate.CorruptInputError
-	switch {
-	case errors.Is(err, zip.ErrFormat), errors.Is(err, zip.ErrAlgorithm), errors.Is(err, zip.ErrChecksum),
-		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &corrupt):
-		return fmt.Errorf("%w: %v", core.ErrFormat, err)
+	var disk syscall.Errno
+	if errors.Is(err, core.ErrFormat) || errors.As(err, &disk) && disk != syscall.EINVAL { // EINVAL: an offset from the file
+		return err
 	}
-	return err
+	return fmt.Errorf("%w: %v", core.ErrFormat, err)
 }

@@ -142,7 +142,8 @@ func loadRQKMeans(dir string, raw []byte) (RQKMeans, error) {
 			return RQKMeans{}, err
 		}
 		if got := hex.EncodeToString(sum.Sum(nil)); got != want {
-			return RQKMeans{}, fmt.Errorf("%s: %w: damaged or not of this model (SHA-256 %.12s.., want %.12s..); copy the whole directory again", codebooksName, core.ErrFormat, got, want)
+			return RQKMeans{}, fmt.Errorf("%s: %w: damaged or of another model (SHA-256 %.12s.., in %s %.12s..); copy the whole directory again",
+				codebooksName, core.ErrFormat, got, metadataName, want)
 		}
 	}
 	books, err := readCodebooks(f, length, meta.NClusters, meta.D)

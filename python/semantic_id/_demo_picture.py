@@ -6,6 +6,7 @@ code, a row two codes, a cell three. Drawn in units of one pixel at the width a 
 
 from __future__ import annotations
 
+import hashlib
 import io
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,11 @@ def draw(
         return _draw(images, labels, codes, clusters)
 
 
+def fingerprint(codes: NDArray[np.int32]) -> str:
+    """Return what the PNG's "Source" says: a hash of the codes it shows."""
+    return hashlib.sha256(np.ascontiguousarray(codes, "<i4").tobytes()).hexdigest()
+
+
 def _draw(
     images: NDArray[np.float32], labels: NDArray[np.int64], codes: NDArray[np.int32], clusters: Sequence[int]
 ) -> bytes:
@@ -88,7 +94,8 @@ def _draw(
     _text(ax, ROOT_X + NODE / 2, root_y + NODE + 25, "images", 9, GREY, ha="center")
 
     out = io.BytesIO()
-    figure.savefig(out, format="png", facecolor=PAGE, metadata={"Software": None})
+    # Software would name matplotlib's version. Source tells, by a test, when the picture in docs/ is of other codes.
+    figure.savefig(out, format="png", facecolor=PAGE, metadata={"Software": None, "Source": fingerprint(codes)})
     return out.getvalue()
 
 

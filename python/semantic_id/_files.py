@@ -163,7 +163,7 @@ def _load_codebooks(path: str, meta: dict[str, Any]) -> list[npt.NDArray[np.floa
             got, want = _sha256(file), meta["sha256"][_CODEBOOKS]
             if got != want:
                 raise ModelFileError(
-                    f"{where}: damaged or not of this model (SHA-256 {got[:12]}.., want {want[:12]}..); "
+                    f"{where}: damaged or of another model (SHA-256 {got[:12]}.., in {_METADATA} {want[:12]}..); "
                     "copy the whole directory again"
                 )
             file.seek(0)

@@ -115,7 +115,7 @@ class _Replacement:
         if old is not None:
             if not stat.S_ISDIR(old.st_mode):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), self.path)
-            if not _CAN_EXCHANGE or _is_working_dir(old):
+            if not _CAN_EXCHANGE or _is_working_dir(old) or parent == self.path:
                 raise _InsideOnlyError
             # As creating a file in it would answer; swapping it does not ask for that permission.
             if not os.access(self.path, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
@@ -251,8 +251,9 @@ def _remove_leftovers(parent: str, prefix: str) -> None:
 
 def _remove(path: str) -> None:
     """Remove a tree of ours, if it is there. What cannot be removed waits for the next save."""
-    with suppress(OSError):
-        disk.remove_tree(path)
+    if os.path.lexists(path):
+        with suppress(OSError):
+            disk.remove_tree(path)
 
 
 def _compare(stage: str, path: str) -> bool:
@@ -312,8 +313,10 @@ def _is_at(fd: int, path: str) -> bool:
 
 
 def _is_working_dir(info: os.stat_result) -> bool:
-    here = _stat(".")
-    return here is not None and os.path.samestat(here, info)
+    try:
+        return os.path.samestat(os.stat("."), info)
+    except OSError:  # removed, or not for us
+        return False
 
 
 def _stat(path: str) -> os.stat_result | None:

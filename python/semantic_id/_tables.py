@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _VECTOR_NAMES = ("embedding", "embeddings", "vector")
 _ID_NAME = "id"
-_BLOCK_NUMBERS = 1 << 23  # 32 MiB of float32 a block: large enough to be fast, small beside any model's host
+_BLOCK_NUMBERS = 1 << 22  # 16 MiB of float32 a block: much work for a call, little memory, frequent progress
 _BLOCK_ROWS = 1 << 16
 
 
@@ -62,10 +62,10 @@ class Embeddings(ABC):
 
     @abstractmethod
     def blocks(self) -> Iterator[Block]:
-        """Give all rows in order, checked to be finite, in blocks of about 32 MiB."""
+        """Give all rows in order, checked to be finite, in blocks of about 16 MiB."""
 
-    def matrix(self) -> NDArray[Any]:
-        """Return all rows as one array of shape (N, D)."""
+    def matrix(self, progress: Callable[[int], object] | None = None) -> NDArray[Any]:
+        """Return all rows as one array of shape (N, D); `progress` is told of rows read, some at a time."""
         out: NDArray[np.float32] | None = None
         n = 0
         for block in self.blocks():
@@ -77,6 +77,8 @@ class Embeddings(ABC):
                 out.resize((max(n + rows, len(out) * 3 // 2), width), refcheck=False)
             out[n : n + rows] = block.vectors
             n += rows
+            if progress is not None:
+                progress(rows)
         if out is None:
             raise DataError(f"{self.path}: holds no rows")
         out.resize((n, out.shape[1]), refcheck=False)
@@ -144,7 +146,7 @@ class _ArrayFile(Embeddings):
             raise DataError(f"{path}: ids of dtype {ids.dtype}, want integers or strings")
         self.vectors, self.ids, self.rows = vectors, ids, len(vectors)
 
-    def matrix(self) -> NDArray[Any]:
+    def matrix(self, progress: Callable[[int], object] | None = None) -> NDArray[Any]:
         return self.vectors
 
     def blocks(self) -> Iterator[Block]:

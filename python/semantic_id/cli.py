@@ -63,6 +63,9 @@ class _Terminated(BaseException):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (None: sys.argv) and return its exit code."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     try:
         with _signals(), _one_line_warnings():
             try:
@@ -91,7 +94,8 @@ def _fit(arguments: argparse.Namespace) -> None:
     if arguments.threads is not None:
         set_num_threads(arguments.threads)
     embeddings = _open(arguments)
-    x = embeddings.matrix()
+    with _progress(embeddings, "read") as progress:
+        x = embeddings.matrix(progress.update)
     model = RQKMeans(
         n_levels=levels,
         n_clusters=clusters,
@@ -118,19 +122,19 @@ def _fit(arguments: argparse.Namespace) -> None:
 
 
 def _encode(arguments: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
     model = _load(arguments.model)
     if arguments.threads is not None:
         set_num_threads(arguments.threads)
     embeddings = _open(arguments)
     if arguments.out == "-" and hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # as the files we write, whatever the locale
+    if os.path.exists(arguments.out) and os.path.samefile(arguments.out, embeddings.path):
+        raise DataError(f"{arguments.out}: is the file of embeddings itself; choose another name by --out")
     rows = 0
     distinct: list[Any] = []
     with (
         id_writer(arguments.out, model.n_levels) as writer,
-        tqdm(total=embeddings.rows, unit=" rows", unit_scale=True, disable=None, leave=False) as progress,
+        _progress(embeddings, "encode") as progress,
     ):
         for block in embeddings.blocks():
             with _naming(embeddings.path):
@@ -289,6 +293,13 @@ def _open(arguments: argparse.Namespace) -> Embeddings:
     )
 
 
+def _progress(embeddings: Embeddings, title: str) -> Any:
+    """Return a bar over the rows of a file, which shows on terminals only."""
+    from tqdm import tqdm
+
+    return tqdm(desc=title, total=embeddings.rows, unit=" rows", unit_scale=True, disable=None, leave=False)
+
+
 def _load(path: str) -> Any:
     """Load the model in directory `path`, of whichever class its metadata names."""
     try:
@@ -358,10 +369,8 @@ def _one_line_warnings() -> Iterator[None]:
 
 def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno is not None:
-        if error.strerror != os.strerror(error.errno):
-            return " ".join(str(error.strerror).split())  # made by our own code, with advice in it
-        what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-        return f"{what}; {_ADVICE[error.errno]}" if error.errno in _ADVICE else what
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+        return f"{what}; {_ADVICE[error.errno]}" if error.errno in _ADVICE and ";" not in what else what
     if isinstance(error, MemoryError):
         return f"out of memory {error}".strip()
     return " ".join(str(error).split()) or type(error).__name__

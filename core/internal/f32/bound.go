@@ -9,10 +9,11 @@ import "math"
 // Let u = 2^-24, and let S_k be the exact sum of the first k products. Step k adds an error of at most u|S_k| for its
 // addition, u|r_k c_k| if the product is rounded by itself, and 2^-149 for underflow (Higham, Accuracy and Stability of
 // Numerical Algorithms, 2002, section 3.1). By Cauchy-Schwarz |S_k| is at most R_k C_k, the norms of the first k
-// elements, and the sum of R_k C_k over k is at most W(r) W(c), where W(x)² is the sum of X_k² over k. With the
-// roundings of b and of the last addition:
+// elements, and the sum of R_k C_k over k is at most W(r) W(c), where W(x)² is the sum of X_k² over k. In a centered
+// search r and c are themselves rounded differences, which is worth another 2u (|r||c| + |c|²/2). With the roundings
+// of b and of the last addition:
 //
-//	|s - S| <= G (u (W(r) W(c) + 2 |r||c| + 1.01 |c|²) + (dim+2) 2^-149),   G = (1+u)^(dim+8)
+//	|s - S| <= G (u (W(r) W(c) + 4 |r||c| + 2.02 |c|²) + (dim+2) 2^-149),   G = (1+u)^(dim+8)
 //
 // For a row and centroids whose squares spread evenly W(r) W(c) is about dim/2 |r||c|, half of what the usual
 // dim |r||c| would give. Nothing overflows on the way if |r||c| + |c|² < 2^126.
@@ -23,17 +24,17 @@ import "math"
 //	S_1 - S_j > g (|r|+|c|max)²,   which follows from   s_1 - s_j > 2E,   E = the bound above + g (|r|+|c|max)²/2.
 //
 // Here |c| and W(c) are the largest over the codebook, so one number serves the whole row. All of this is evaluated in
-// float64, whose own rounding the factor `slack` covers.
+// float64, whose own rounding the factor slack covers.
 type bound struct {
 	dim      int
-	chain    float64 // G u W(c)
-	norm     float64 // 2 G u |c|
-	constant float64 // G (1.01 u |c|² + (dim+2) 2^-149)
 	c        float64 // |c|
+	chain    float64 // G u W(c)
+	norm     float64 // 4 G u |c|
+	constant float64 // G (2.02 u |c|² + (dim+2) 2^-149)
 	define   float64 // g/2
-	grow     float64 // how much too small a float32 sum of dim squares may be, as a factor
-	tiny     float64 // and as a difference
 	growth   float64 // G
+	grow     float64 // sumGrow
+	tiny     float64 // sumTiny
 }
 
 const (
@@ -47,26 +48,46 @@ func newBound(dim int, c, w float64) bound {
 	g := math.Exp((d+8)*unit) * slack
 	return bound{
 		dim:      dim,
-		chain:    g * unit * w,
-		norm:     2 * g * unit * c,
-		constant: g * (1.01*unit*c*c + (d+2)*0x1p-149),
 		c:        c,
+		chain:    g * unit * w,
+		norm:     4 * g * unit * c,
+		constant: g * (2.02*unit*c*c + (d+2)*0x1p-149),
 		define:   (d + 8) * 0x1p-54 * slack,
-		grow:     math.Exp(2*(d+8)*unit) * slack,
-		tiny:     (d + 8) * (d + 8) * 0x1p-149,
 		growth:   g,
+		grow:     sumGrow(dim),
+		tiny:     sumTiny(dim),
 	}
 }
 
-// norms turns the float32 sums of packPanel into upper bounds of |r| and W(r).
-func (b *bound) norms(norm, prefix float32) (r, w float64) {
-	return math.Sqrt(float64(norm)*b.grow + b.tiny), math.Sqrt(4 * (float64(prefix)*b.grow + b.tiny))
+// A sum of dim squares in float32, and one of their prefix sums, is at least the true one divided by sumGrow, less
+// sumTiny for squares that vanish.
+func sumGrow(dim int) float64 { return math.Exp(2*(float64(dim)+8)*unit) * slack }
+func sumTiny(dim int) float64 { return (float64(dim) + 8) * (float64(dim) + 8) * 0x1p-149 }
+
+// prefixNorm bounds W(x) from above, given what packPanel sums up.
+func prefixNorm(prefix float32, dim int) float64 {
+	return math.Sqrt(4*(float64(prefix)*sumGrow(dim)+sumTiny(dim))) * slack
 }
 
-// row returns E for a row, or +Inf or NaN if float32 may overflow or the row is not finite.
-func (b *bound) row(r, w float64) float64 {
+// row returns E for a row with the sums of packPanel, +Inf if float32 may overflow, and NaN or +Inf for a row that is
+// not finite.
+func (b *bound) row(norm, prefix float32) float64 {
+	r, w := math.Sqrt(float64(norm)*b.grow+b.tiny), math.Sqrt(4*(float64(prefix)*b.grow+b.tiny))
 	if !(r*b.c+b.c*b.c < 0x1p126) {
 		return math.Inf(1)
 	}
 	return (b.chain*w + b.norm*r + b.constant + b.define*(r+b.c)*(r+b.c)) * slack
+}
+
+// single is row for scores from dots with the bias added in float64: the error of centroid j's is at most perNorm |c_j| +
+// rest. Each product is rounded by itself and goes through depth-1 additions at most, no sum being greater than |r||c|;
+// |c|²/2 only carries the error of a centered search.
+func (b *bound) single(norm float32, depth int) (perNorm, rest float64) {
+	r := math.Sqrt(float64(norm)*b.grow + b.tiny)
+	if !(r*b.c+b.c*b.c < 0x1p126) {
+		return math.Inf(1), math.Inf(1)
+	}
+	perNorm = b.growth * unit * (float64(depth+4)*r + 2*b.c)
+	rest = (b.growth*float64(2*b.dim+8)*0x1p-149 + b.define*(r+b.c)*(r+b.c)) * slack
+	return perNorm, rest
 }

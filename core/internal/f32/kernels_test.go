@@ -174,16 +174,15 @@ func TestBound(t *testing.T) {
 				lanes := shapes[b.level].lanes
 				for i := range n {
 					row := rows[i*dim:][:dim]
-					norms := p.norms[i/lanes*2*lanes+i%lanes:]
-					bound := b.bound.row(b.bound.norms(norms[0], norms[lanes]))
-					for _, g := range b.groups {
+					bound := b.plain.bound.row(p.normsOf(i))
+					for _, g := range b.plain.groups {
 						scores := fill(maxLanes*g.size, func() float32 { return 0 })
-						scoresTile(b.level, scores, p.data[i/lanes*lanes*dim:][:lanes*dim], b.packed[g.first*dim:][:g.size*dim], b.bias[g.first:][:g.size], dim)
+						scoresTile(b.level, scores, p.data[i/lanes*lanes*dim:][:lanes*dim], b.plain.packed[g.first*dim:][:g.size*dim], b.plain.bias[g.first:][:g.size], dim)
 						for j := range g.size {
-							if b.bias[g.first+j] == float32(math.Inf(-1)) {
+							if b.plain.bias[g.first+j] == float32(math.Inf(-1)) {
 								continue
 							}
-							c := b.centroid(int(b.ids[g.first+j]))
+							c := b.centroid(int(b.plain.ids[g.first+j]))
 							dot, _ := dot64(row, c)
 							norm, _ := dot64(c, c)
 							err := math.Abs(float64(scores[j*lanes+i%lanes]) - (dot - norm/2))

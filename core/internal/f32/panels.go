@@ -14,7 +14,7 @@ type Panels struct {
 
 	level cpu.Level
 	data  []float32 // panels of [Dim][lanes]
-	norms []float32 // per panel: what packPanel writes
+	norms []float32 // per panel: what packPanel sums up
 }
 
 // Pack takes all rows of dim elements, row-major in rows, which it copies.
@@ -22,17 +22,21 @@ func (p *Panels) Pack(rows []float32, dim int) {
 	if dim < 1 || len(rows)%dim != 0 {
 		panic(fmt.Sprintf("f32: %d values for rows of %d elements", len(rows), dim))
 	}
-	p.pack(rows, dim, len(rows)/dim, func(i int) int { return i * dim })
+	p.packAll(cpu.Use(), rows, dim)
 }
 
-// PackIndex takes the rows index lists, in that order.
+// PackIndex takes the rows that index lists, in that order, and a row as often as it is listed.
 func (p *Panels) PackIndex(rows []float32, dim int, index []int32) {
-	p.pack(rows, dim, len(index), func(i int) int { return int(index[i]) * dim })
+	p.pack(cpu.Use(), rows, dim, len(index), func(i int) int { return int(index[i]) * dim })
 }
 
-func (p *Panels) pack(rows []float32, dim, n int, offset func(i int) int) {
-	p.Rows, p.Dim, p.level = n, dim, cpu.Use()
-	lanes := shapes[p.level].lanes
+func (p *Panels) packAll(l cpu.Level, rows []float32, dim int) {
+	p.pack(l, rows, dim, len(rows)/dim, func(i int) int { return i * dim })
+}
+
+func (p *Panels) pack(l cpu.Level, rows []float32, dim, n int, offset func(i int) int) {
+	p.Rows, p.Dim, p.level = n, dim, l
+	lanes := shapes[l].lanes
 	size := lanes * dim
 	if need := p.count() * size; cap(p.data) < need {
 		p.data = aligned(need)
@@ -44,7 +48,23 @@ func (p *Panels) pack(rows []float32, dim, n int, offset func(i int) int) {
 		for i := range lanes {
 			offsets[i] = offset(min(q*lanes+i, n-1)) // lanes left over repeat the last row
 		}
-		packPanel(p.level, p.data[q*size:][:size], p.norms[q*2*lanes:], rows, offsets[:lanes], dim)
+		packPanel(l, p.data[q*size:][:size], p.norms[q*2*lanes:], rows, offsets[:lanes], dim)
+	}
+}
+
+// normsOf returns what packPanel summed up for row i.
+func (p *Panels) normsOf(i int) (norm, prefix float32) {
+	lanes := shapes[p.level].lanes
+	at := i/lanes*2*lanes + i%lanes
+	return p.norms[at], p.norms[at+lanes]
+}
+
+// row copies row i into dst.
+func (p *Panels) row(dst []float32, i int) {
+	lanes := shapes[p.level].lanes
+	panel := p.data[i/lanes*lanes*p.Dim+i%lanes:]
+	for d := range dst {
+		dst[d] = panel[d*lanes]
 	}
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -109,7 +109,7 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
     def __init__(
         self,
         n_levels: int = 4,
-        n_clusters: int | Iterable[int] = 256,
+        n_clusters: int | Sequence[int] | npt.NDArray[np.integer[Any]] = 256,
         metric: str = "l2",
         implementation: str = "kmeans",
         max_iter: int = 100,
@@ -127,17 +127,16 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         self.random_state = random_state
         self.verbose = verbose
         self.n_init = n_init
-        sizes = self.n_clusters
-        if isinstance(sizes, list) and isinstance(n_levels, int) and len(sizes) != max(n_levels, 0):
-            raise ValueError(f"len(n_clusters) {len(sizes)} must match n_levels {n_levels}")
+        if _is_list(n_clusters) and isinstance(n_levels, (int, np.integer)) and len(self.n_clusters) != n_levels:
+            raise ValueError(f"len(n_clusters) {len(self.n_clusters)} must match n_levels {n_levels}")
 
     @property
     def n_clusters(self) -> Any:
         """Centroids of each level, as a list. `get_params` gives back what was passed."""
         value = self.__dict__["n_clusters"]
-        if isinstance(value, (list, tuple, np.ndarray)):
+        if _is_list(value):
             return list(value)
-        return [value] * max(int(self.n_levels), 0) if isinstance(self.n_levels, (int, np.integer)) else [value]
+        return [value] * int(self.n_levels) if isinstance(self.n_levels, (int, np.integer)) else [value]
 
     @n_clusters.setter
     def n_clusters(self, value: Any) -> None:
@@ -262,7 +261,7 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         if len(sizes) != levels:
             raise ValueError(f"len(n_clusters) {len(sizes)} must match n_levels {levels}")
         limit = f"n_samples={rows}"
-        if not isinstance(self.__dict__["n_clusters"], (list, tuple, np.ndarray)):
+        if not _is_list(self.__dict__["n_clusters"]):
             check_int("n_clusters", sizes[0], 1, rows, limit)
         return [check_int(f"n_clusters[{level}]", k, 1, rows, limit) for level, k in enumerate(sizes)]
 
@@ -517,6 +516,10 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
 
     def __sklearn_is_fitted__(self) -> bool:
         return bool(self.__dict__.get("codebooks_"))
+
+
+def _is_list(n_clusters: Any) -> bool:
+    return isinstance(n_clusters, (Sequence, np.ndarray)) and not isinstance(n_clusters, str)
 
 
 def _freeze(codebooks: list[FloatMatrix]) -> list[FloatMatrix]:

@@ -1,0 +1,258 @@
+package f32
+
+import (
+	"fmt"
+	"math"
+	"sync"
+
+	"github.com/semantic-id/semantic-id/core/internal/cpu"
+)
+
+// Nearest writes to codes[i] the code of row i of rows. It panics unless len(rows) is len(codes)*Dim.
+func (b *Codebook) Nearest(codes []int32, rows []float32) {
+	b.check(len(codes), rows)
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	few := fewRows(b.level)
+	for len(codes) >= few {
+		lanes := shapes[b.level].lanes
+		n := min(blockRows(b.level, b.Dim), len(codes))
+		if n > lanes && n%lanes < few {
+			n -= n % lanes
+		}
+		b.nearestBlock(s, codes[:n], rows)
+		codes, rows = codes[n:], rows[n*b.Dim:]
+	}
+	for i := range codes {
+		codes[i] = b.nearestRow(s, rows[i*b.Dim:][:b.Dim])
+	}
+}
+
+// NearestBounds is Nearest with bounds of distances (not squared, and rounded outwards): upper[i] is at least that of row
+// i to the centroid its code names, and lower[i] at most that to any other centroid that is not a copy of this one. They
+// are +Inf and 0 where float32 overflows. It panics if the lengths do not fit.
+func (b *Codebook) NearestBounds(codes []int32, upper, lower, rows []float32) {
+	b.check(len(codes), rows)
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	for len(codes) > 0 {
+		n := min(blockRows(b.level, b.Dim), len(codes))
+		b.nearestBlock(s, codes[:n], rows)
+		s.bounds(upper[:n], lower[:n])
+		codes, upper, lower, rows = codes[n:], upper[n:], lower[n:], rows[n*b.Dim:]
+	}
+}
+
+// NearestPanels is NearestBounds for packed rows; upper and lower may be nil. It panics if the lengths do not fit.
+func (b *Codebook) NearestPanels(codes []int32, upper, lower []float32, p *Panels) {
+	if p.Dim != b.Dim || p.Rows != len(codes) || p.level != b.level {
+		panic(fmt.Sprintf("f32: panels of %d rows of %d elements for %v, room for %d codes, centroids of %d elements for %v",
+			p.Rows, p.Dim, p.level, len(codes), b.Dim, b.level))
+	}
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	b.plain.search(s, b.level, p, p.data)
+	s.certify(&b.plain, p)
+	for i := range codes {
+		if codes[i] = s.ids[i]; s.flagged[i] {
+			s.row = resize(s.row, b.Dim)
+			p.row(s.row, i)
+			codes[i] = b.nearestRow(s, s.row)
+		}
+	}
+	if upper != nil {
+		s.bounds(upper[:len(codes)], lower[:len(codes)])
+	}
+}
+
+func (b *Codebook) check(codes int, rows []float32) {
+	if len(rows) != codes*b.Dim {
+		panic(fmt.Sprintf("f32: %d values for %d rows of %d elements", len(rows), codes, b.Dim))
+	}
+}
+
+// fewRows is the number of rows from which on a panel costs less than as many single rows. In plain Go none does.
+func fewRows(l cpu.Level) int {
+	if l == cpu.Generic {
+		return math.MaxInt
+	}
+	return shapes[l].lanes/3 + 1
+}
+
+// nearestBlock finds the codes of the first rows. What comes after them is fetched ahead.
+func (b *Codebook) nearestBlock(s *scratch, codes []int32, rows []float32) {
+	block, space := rows[:len(codes)*b.Dim], &b.plain
+	if b.centered != nil {
+		space = b.centered
+		s.shifted = resize(s.shifted, len(block))
+		copy(s.shifted, block)
+		for i := range codes {
+			Sub(s.shifted[i*b.Dim:][:b.Dim], b.mean)
+		}
+		s.panels.packAll(b.level, s.shifted, b.Dim)
+	} else {
+		s.panels.packAll(b.level, block, b.Dim)
+	}
+	space.search(s, b.level, &s.panels, rows[min(len(block), len(rows)-1):])
+	s.certify(space, &s.panels)
+	for i := range codes {
+		if codes[i] = s.ids[i]; s.flagged[i] {
+			codes[i] = b.nearestRow(s, block[i*b.Dim:][:b.Dim])
+		}
+	}
+}
+
+// search runs all groups over all panels and leaves best, second and id of each row in t.state. Meanwhile it fetches the
+// memory from ahead on, as much as the panels hold, into the cache.
+func (s *space) search(t *scratch, l cpu.Level, p *Panels, ahead []float32) {
+	lanes, dim := shapes[l].lanes, p.Dim
+	t.state = resize(t.state, p.count()*3*lanes)
+	for q := range p.count() {
+		state := t.state[q*3*lanes:][:3*lanes]
+		for i := range lanes {
+			state[i], state[lanes+i], state[2*lanes+i] = float32(math.Inf(-1)), float32(math.Inf(-1)), 0
+		}
+	}
+	stride := min(64, 16*lanes/len(s.groups)+1) // bytes each four steps of a tile: Dim steps for each group and panel
+	for _, g := range s.groups {
+		packed, end := s.packed[g.first*dim:][:g.size*dim], g.first+g.size
+		for q := range p.count() {
+			nearestTile(l, t.state[q*3*lanes:], p.data[q*lanes*dim:][:lanes*dim], packed,
+				s.bias[g.first:end], s.ids[g.first:end], dim, ahead, stride)
+			ahead = ahead[min(stride*dim/16, len(ahead)-1):]
+		}
+	}
+}
+
+// certify works out, for each row that search went over, its best score and id, and whether float64 must settle it.
+func (t *scratch) certify(s *space, p *Panels) {
+	n, lanes := p.Rows, shapes[p.level].lanes
+	t.ids, t.flagged, t.limits = resize(t.ids, n), resize(t.flagged, n), resize(t.limits, n)
+	for first := 0; first < n; first += lanes {
+		state, norms := t.state[3*first:][:3*lanes], p.norms[2*first:][:2*lanes]
+		for i := range min(lanes, n-first) {
+			best, second, norm := float64(state[i]), float64(state[lanes+i]), norms[i]
+			e := s.bound.row(norm, norms[lanes+i])
+			t.ids[first+i] = int32(math.Float32bits(state[2*lanes+i]))
+			t.flagged[first+i] = !(best-second > 2*e) // so written, NaN is flagged too
+			t.limits[first+i] = limits{best, second, float64(norm), e, s.bound.grow}
+		}
+	}
+}
+
+// limits is what bounds of a row's distances follow from.
+type limits struct{ best, second, norm, e, grow float64 }
+
+// bounds writes the bounds that NearestBounds promises.
+func (t *scratch) bounds(upper, lower []float32) {
+	for i := range upper {
+		l := t.limits[i]
+		if !(l.e < math.Inf(1)) {
+			upper[i], lower[i] = float32(math.Inf(1)), 0
+			continue
+		}
+		others, e := l.second, l.e
+		if t.flagged[i] { // the code may name another centroid than that of the best score
+			others, e = l.best, 2*l.e
+		}
+		// |r-c|² = |r|² - 2S, and |r|² is within a factor of grow of norm but for what the constants cover.
+		u := math.Sqrt(max(0, l.norm*l.grow-2*(l.best-e)) + 0x1p-120)
+		v := math.Sqrt(max(0, l.norm/l.grow-2*(others+e)-0x1p-120))
+		upper[i], lower[i] = float32(u*(1+0x1p-22)), float32(v*(1-0x1p-22))
+	}
+}
+
+// nearestRow returns the code of one row: float32 dot products with all centroids, then float64 distances to those
+// within the error of the best. That error is far smaller than a tile's, as dots sums in many short chains.
+func (b *Codebook) nearestRow(s *scratch, row []float32) int32 {
+	space, x := &b.plain, row
+	if b.centered != nil {
+		space = b.centered
+		s.shiftedRow = resize(s.shiftedRow, b.Dim)
+		x = s.shiftedRow
+		copy(x, row)
+		Sub(x, b.mean)
+	}
+	s.scores = resize(s.scores, b.K+1)
+	scores := s.scores[:b.K]
+	dots(b.level, scores, x, space.centroids)
+	dots(b.level, s.scores[b.K:], x, x)
+	perNorm, rest := space.bound.single(s.scores[b.K], dotsDepth(b.level, b.Dim))
+	if !(perNorm+rest < math.Inf(1)) {
+		return b.nearestExact(s, row)
+	}
+	best, code := math.Inf(-1), 0
+	for j, dot := range scores {
+		if v := float64(dot) + space.half[j]; v > best {
+			best, code = v, j
+		}
+	}
+	least := best - perNorm*space.norm[code] - 2*rest
+	s.near = s.near[:0]
+	for j, dot := range scores {
+		if v := float64(dot) + space.half[j]; v+perNorm*space.norm[j] >= least {
+			s.near = append(s.near, int32(j))
+		}
+	}
+	switch {
+	case len(s.near) == 1:
+		return int32(code)
+	case len(s.near) > manyNear:
+		return b.nearestExact(s, row)
+	}
+	return b.settle(row, s.near)
+}
+
+// manyNear is the number of centroids from which on the float64 distances to all of 256 come sooner than to these.
+const manyNear = 32
+
+// settle returns the one of the listed centroids, in ascending order, that is nearest by definition.
+func (b *Codebook) settle(row []float32, ids []int32) int32 {
+	best, code := math.Inf(1), int32(0)
+	for len(ids) >= 4 {
+		d := sqDist64x4(row, b.centroid(int(ids[0])), b.centroid(int(ids[1])), b.centroid(int(ids[2])), b.centroid(int(ids[3])))
+		for i, v := range d {
+			if v < best {
+				best, code = v, ids[i]
+			}
+		}
+		ids = ids[4:]
+	}
+	for _, j := range ids {
+		if d := SqDist64(row, b.centroid(int(j))); d < best {
+			best, code = d, j
+		}
+	}
+	return code
+}
+
+// nearestExact is the definition.
+func (b *Codebook) nearestExact(s *scratch, row []float32) int32 {
+	b.exactOnce.Do(func() { b.exact.packAll(b.level, b.centroids, b.Dim) })
+	s.distances = resize(s.distances, b.K)
+	b.exact.SqDists64(s.distances, row)
+	best, code := math.Inf(1), int32(0)
+	for j, d := range s.distances {
+		if d < best {
+			best, code = d, int32(j)
+		}
+	}
+	return code
+}
+
+// scratch is the memory of one search.
+type scratch struct {
+	panels  Panels
+	state   []float32 // per panel: best, second and id of each lane
+	ids     []int32   // per row, as are the next two
+	flagged []bool
+	limits  []limits
+
+	shifted, shiftedRow []float32 // less the centroids' mean
+	row                 []float32
+	scores              []float32 // of one row
+	near                []int32   // the centroids that may be its nearest
+	distances, points   []float64
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
