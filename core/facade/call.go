@@ -12,6 +12,7 @@ import (
 	"unsafe"
 
 	"github.com/semantic-id/semantic-id/core"
+	"github.com/semantic-id/semantic-id/core/internal/cpu"
 )
 
 var kinds = []struct {
@@ -53,7 +54,11 @@ func call(errAddr uint64, errLen int64, f func() error) (kind int64) {
 			kind = KindInternal
 		}
 	}()
-	if err := f(); err != nil {
+	err := cpu.Err() // a CPU level that does not exist was asked for
+	if err == nil {
+		err = f()
+	}
+	if err != nil {
 		putText(errAddr, errLen, err.Error())
 		return kindOf(err)
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/semantic-id/semantic-id/core"
 	"github.com/semantic-id/semantic-id/core/format"
+	"github.com/semantic-id/semantic-id/core/internal/cpu"
 	"github.com/semantic-id/semantic-id/core/internal/par"
 )
 
@@ -12,6 +13,14 @@ import (
 func Version(bufAddr uint64, bufLen int64) int64 {
 	putText(bufAddr, bufLen, core.Version)
 	return int64(len(core.Version))
+}
+
+// CPULevel writes the name of the kernels in use, "generic", "avx2" or "avx512", closed by a zero byte, to the buffer,
+// and returns its length.
+func CPULevel(bufAddr uint64, bufLen int64) int64 {
+	name := cpu.Use().String()
+	putText(bufAddr, bufLen, name)
+	return int64(len(name))
 }
 
 // SetNumThreads sets how many threads later calls use; 0 goes back to the default.

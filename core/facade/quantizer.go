@@ -130,3 +130,26 @@ func QuantizerDecode(handle int64, codesAddr uint64, rows, levels int64, outAddr
 		return m.Decode(c, out)
 	})
 }
+
+// QuantizerSave writes the model as the directory at the UTF-8 path, whole or not at all.
+func QuantizerSave(handle int64, pathAddr uint64, pathLen int64, errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		m, err := model(handle)
+		if err != nil {
+			return err
+		}
+		return m.Save(string(slice[byte](pathAddr, pathLen)))
+	})
+}
+
+// QuantizerLoad reads the model directory at the UTF-8 path and writes its handle (int64) to handleOut.
+func QuantizerLoad(pathAddr uint64, pathLen int64, handleOut uint64, errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		m, err := rqkmeans.Load(string(slice[byte](pathAddr, pathLen)))
+		if err != nil {
+			return err
+		}
+		put(handleOut, addHandle(m))
+		return nil
+	})
+}

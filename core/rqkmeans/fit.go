@@ -105,6 +105,7 @@ func Fit(ctx context.Context, x core.Matrix, weights []float64, p Params) (*Mode
 	if err != nil {
 		return nil, none, nil, err
 	}
+	m.settings = p.settings()
 	return m, codes, levels, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/semantic-id/semantic-id/core"
 	"github.com/semantic-id/semantic-id/core/internal/f32"
 	"github.com/semantic-id/semantic-id/core/internal/par"
+	"github.com/semantic-id/semantic-id/core/persist"
 )
 
 // blockRows is how many rows one goroutine takes through all levels at a time. It changes no code.
@@ -16,11 +17,12 @@ const blockRows = 256
 
 // Model is a fitted quantizer. It is read-only, so many goroutines may use it at once.
 type Model struct {
-	metric  core.Metric
-	dim     int
-	books   []core.Matrix
-	search  []*f32.Codebook
-	scratch sync.Pool // []float32 of blockRows*dim: the residuals of one block
+	metric   core.Metric
+	dim      int
+	books    []core.Matrix
+	search   []*f32.Codebook
+	settings persist.RQKMeans // of the fit, for Save; without the codebooks
+	scratch  sync.Pool        // []float32 of blockRows*dim: the residuals of one block
 }
 
 var _ core.Quantizer = (*Model)(nil)
@@ -34,7 +36,7 @@ func New(books []core.Matrix, metric core.Metric) (*Model, error) {
 	if metric != core.L2 && metric != core.Cosine {
 		return nil, fmt.Errorf("rqkmeans: %w: unknown metric %d", core.ErrParam, metric)
 	}
-	m := &Model{metric: metric, dim: books[0].Cols, books: books}
+	m := &Model{metric: metric, dim: books[0].Cols, books: books, settings: DefaultParams(len(books), 1).settings()}
 	for l, b := range books {
 		if err := b.Check(); err != nil {
 			return nil, fmt.Errorf("rqkmeans: codebook %d: %w", l, err)

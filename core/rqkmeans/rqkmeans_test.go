@@ -13,6 +13,7 @@ import (
 	"github.com/semantic-id/semantic-id/core"
 	"github.com/semantic-id/semantic-id/core/format"
 	"github.com/semantic-id/semantic-id/core/internal/par"
+	"github.com/semantic-id/semantic-id/core/persist"
 	"github.com/semantic-id/semantic-id/core/rqkmeans"
 )
 
@@ -178,6 +179,38 @@ func TestConcurrentEncodes(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+func TestSaveAndLoad(t *testing.T) {
+	x := blobs(8, 200, 6, 5)
+	p := rqkmeans.Params{Clusters: []int{5, 3}, Metric: core.Cosine, MaxIter: 7, Tol: 0, Restarts: 2, Seed: 11}
+	m, want, _, err := rqkmeans.Fit(context.Background(), x, nil, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir() + "/model"
+	for range 2 { // the second time over the first
+		if err := m.Save(dir); err != nil {
+			t.Fatal(err)
+		}
+		if m, err = rqkmeans.Load(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := core.NewCodes(x.Rows, 2)
+	if err := m.Encode(context.Background(), x, got); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got.Data, want.Data) || m.Metric() != core.Cosine {
+		t.Error("the loaded model encodes differently")
+	}
+	file, err := persist.LoadRQKMeans(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if file.MaxIter != 7 || file.Tol != 0 || *file.NInit != 2 || *file.RandomState != 11 {
+		t.Errorf("settings were lost: %+v", file)
+	}
 }
 
 func TestCancelAndProgress(t *testing.T) {
