@@ -44,7 +44,7 @@ METRICS = ("l2", "cosine")  # their numbers in the facade
 STYLES = ("plain", "token")
 NOT_CONVERGED, NOT_DISTINCT = 1, 2  # flags of a fitted level
 
-_CANCEL, _LEVEL, _LEVELS, _DONE, _TOTAL, _CONTROL_WORDS = 0, 1, 2, 3, 4, 8
+_CANCEL, _LEVEL, _DONE, _CONTROL_WORDS = 0, 1, 3, 8
 _CANCELED = 11
 _LONG = 1e8  # multiplications in a call that is worth a thread: some 10 ms
 _TEXT_BYTES = 8192
@@ -251,12 +251,10 @@ def _call_long(call: Callable[[int, int, int], int], progress: Progress | None) 
         try:
             _thread.start_new_thread(work, ())
             started = True
-            while not finished.wait(0.1):
+            while not ended:
+                ended = finished.wait(0.1)
                 if progress is not None:
-                    progress.show(*control[_LEVEL : _TOTAL + 1].tolist())
-            if progress is not None:
-                progress.show(*control[_LEVEL : _TOTAL + 1].tolist())
-            ended = True
+                    progress.show(int(control[_LEVEL]), int(control[_DONE]))
         except BaseException:
             control[_CANCEL] = 1
             if started:
@@ -274,10 +272,10 @@ def _call_long(call: Callable[[int, int, int], int], progress: Progress | None) 
         _raise(result, text)
 
 
-def _progress(title: str, unit: str, by_level: bool) -> Progress:
+def _progress(title: str, unit: str, levels: int, steps: int) -> Progress:
     from ._progress import Progress  # tqdm takes its time to import
 
-    return Progress(title, unit, by_level)
+    return Progress(title, unit, levels, steps)
 
 
 @atexit.register
@@ -339,7 +337,7 @@ class Quantizer:
                 self.handle, _address(x), rows, dim, batch_size or 0, _address(codes), control, text, size
             )
 
-        _call_long(call, _progress("encode", "rows", by_level=False) if verbose else None)
+        _call_long(call, _progress("encode", "rows", 1, rows) if verbose else None)
         return codes
 
     def decode(self, codes: CodeMatrix) -> FloatMatrix:
@@ -408,7 +406,7 @@ def fit_rqkmeans(
         if kind:
             _raise(kind, _error_text.bytes)
     else:
-        _call_long(call, _progress("fit", "iterations", by_level=True) if verbose else None)
+        _call_long(call, _progress("fit", "iterations", levels, max_iter * restarts) if verbose else None)
     return fitted
 
 

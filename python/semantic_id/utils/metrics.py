@@ -34,7 +34,7 @@ def hierarchical_distance(codes_a: npt.ArrayLike, codes_b: npt.ArrayLike) -> npt
     Returns
     -------
     distance : ndarray of shape (...), dtype int64
-        n_levels minus the length of the common prefix: 0 for equal rows.
+        The number of levels minus the length of the common prefix: 0 for equal rows.
 
     Examples
     --------
