@@ -39,7 +39,7 @@ type bound struct {
 
 const (
 	unit  = 0x1p-24
-	slack = 1 + 0x1p-20
+	slack = 1 + 0x1p-22
 )
 
 // newBound returns the bound for centroids with norms of at most c and W of at most w.
@@ -59,9 +59,9 @@ func newBound(dim int, c, w float64) bound {
 	}
 }
 
-// A sum of dim squares in float32, and one of their prefix sums, is at least the true one divided by sumGrow, less
-// sumTiny for squares that vanish.
-func sumGrow(dim int) float64 { return math.Exp(2*(float64(dim)+8)*unit) * slack }
+// What packPanel sums up is at least the true sum divided by sumGrow, less sumTiny for squares that vanish. It adds four
+// squares, then such fours, and for the prefix sums their sums once more: no square goes through more than dim/2+8 roundings.
+func sumGrow(dim int) float64 { return math.Exp((float64(dim)/2+8)*unit) * slack }
 func sumTiny(dim int) float64 { return (float64(dim) + 8) * (float64(dim) + 8) * 0x1p-149 }
 
 // prefixNorm bounds W(x) from above, given what packPanel sums up.
@@ -83,7 +83,7 @@ func (b *bound) row(norm, prefix float32) float64 {
 // rest. Each product is rounded by itself and goes through depth-1 additions at most, no sum being greater than |r||c|;
 // |c|²/2 only carries the error of a centered search.
 func (b *bound) single(norm float32, depth int) (perNorm, rest float64) {
-	r := math.Sqrt(float64(norm)*b.grow + b.tiny)
+	r := math.Sqrt(float64(norm)*b.growth + b.tiny)
 	if !(r*b.c+b.c*b.c < 0x1p126) {
 		return math.Inf(1), math.Inf(1)
 	}

@@ -85,6 +85,30 @@ func around(move func(r *rand.Rand, j int, v []float32)) func(r *rand.Rand, n, k
 	}
 }
 
+// onTop writes a and b over the first elements of v, as far as there are.
+func onTop(v []float32, a, b float32) []float32 {
+	copy(v, []float32{a, b})
+	return v
+}
+
+// eachStep makes vectors that begin with 1 and go on with v, and differ in the last element: the sums of their products
+// and squares start at 1, and are rounded the same way step after step. The centroids are then scaled.
+func eachStep(v, by float32) func(r *rand.Rand, n, k, dim int) (x, c []float32) {
+	return func(r *rand.Rand, n, k, dim int) (x, c []float32) {
+		f := func(m int) (x []float32) {
+			for range m {
+				for range dim - 1 {
+					x = append(x, v)
+				}
+				x = append(x, float32(r.NormFloat64()*1e-3))
+				x[len(x)-dim] = 1
+			}
+			return x
+		}
+		return f(n), scale(f(k), by)
+	}
+}
+
 var hardCases = []hardCase{
 	{"two near-ties", func(r *rand.Rand, n, k, dim int) (x, c []float32) {
 		// Each row is the rounded middle of two centroids, moved by an ulp now and then.
@@ -157,6 +181,7 @@ var hardCases = []hardCase{
 		return make([]float32, n*dim), make([]float32, k*dim)
 	}},
 	{"scale 1e-19, squares denormal", atScale(1e-19, 1e-19)},
+	{"scale 4e-23, squares are the smallest denormals", atScale(4e-23, 4e-23)},
 	{"scale 1e-30, squares vanish", atScale(1e-30, 1e-30)},
 	{"denormals", atScale(1e-42, 1e-42)},
 	{"smallest denormals", func(r *rand.Rand, n, k, dim int) (x, c []float32) {
@@ -168,11 +193,22 @@ var hardCases = []hardCase{
 	{"scale 1e38", atScale(1e37, 1e38)},
 	{"huge rows, small centroids", atScale(1e38, 1)},
 	{"small rows, huge centroids", atScale(1, 1e38)},
+	{"float64 distances tie by rounding", atScale(1e12, 1e-4)},
 	{"tiny rows, usual centroids", atScale(1e-40, 1)},
 	{"usual rows, tiny centroids", atScale(1, 1e-40)},
 	{"far from the origin", func(r *rand.Rand, n, k, dim int) (x, c []float32) {
 		f := func() float32 { return float32(1000 + r.NormFloat64()) }
 		return fill(n*dim, f), fill(k*dim, f)
+	}},
+	{"far from the origin in one dimension", func(r *rand.Rand, n, k, dim int) (x, c []float32) {
+		x, c = fill(n*dim, normal(r, 1)), fill(k*dim, normal(r, 1))
+		for i := 0; i < len(x); i += dim {
+			x[i] += 1000
+		}
+		for i := 0; i < len(c); i += dim {
+			c[i] += 1000
+		}
+		return x, c
 	}},
 	{"one huge centroid", func(r *rand.Rand, n, k, dim int) (x, c []float32) {
 		c = fill(k*dim, normal(r, 1))
@@ -205,6 +241,51 @@ var hardCases = []hardCase{
 		}
 		return fill(n*dim, f), fill(k*dim, f)
 	}},
+	{"partial sums overflow", func(_ *rand.Rand, n, k, dim int) (x, c []float32) {
+		// The nearest centroid's dot product passes through -Inf on the way to 0.
+		for range n {
+			x = append(x, onTop(make([]float32, dim), 1e20, 1e20)...)
+		}
+		for j := range k {
+			if v := make([]float32, dim); j == k/2 {
+				c = append(c, onTop(v, -4e18, 4e18)...)
+			} else {
+				c = append(c, onTop(v, 0, -1e18)...)
+			}
+		}
+		return x, c
+	}},
+	{"the bound is reached", func(_ *rand.Rand, n, k, dim int) (x, c []float32) {
+		// Each product with centroid k/2 is just over half an ulp of the sum and is rounded up to one; those with centroid
+		// k-1 are just under and vanish. The two lie equally far, but for the last element.
+		vector := func(v, last float32) []float32 {
+			x := make([]float32, dim)
+			for i := range x {
+				x[i] = v
+			}
+			x[dim-1] = last
+			x[0] = 1
+			return x
+		}
+		for range n {
+			x = append(x, vector(0x1p-12, 0x1p-12)...)
+		}
+		for j := range k {
+			switch j {
+			case k - 1:
+				c = append(c, vector(0x0.ffcp-12, 0x1p-12)...)
+			case k / 2:
+				c = append(c, vector(0x1.004p-12, 0x1.004p-12)...)
+			default:
+				c = append(c, scale(vector(0x1p-12, 0), -1)...)
+			}
+		}
+		return x, c
+	}},
+	{"each step rounds up", eachStep(0x1.001p-12, 1)},
+	{"each step rounds down", eachStep(0x0.fffp-12, 1)},
+	{"norms round up", eachStep(0x1.001p-13, 1e-3)},
+	{"norms round down", eachStep(0x0.fffp-13, 1e-3)},
 	{"largest finite floats", func(r *rand.Rand, n, k, dim int) (x, c []float32) {
 		f := func() float32 { return math.MaxFloat32 * float32(2*r.IntN(2)-1) }
 		return fill(n*dim, f), fill(k*dim, f)
@@ -212,7 +293,7 @@ var hardCases = []hardCase{
 }
 
 func TestNearestHard(t *testing.T) {
-	shapes := []struct{ n, k, dim int }{{70, 40, 1}, {70, 3, 2}, {70, 40, 7}, {70, 14, 16}, {70, 33, 33}, {40, 100, 64}, {20, 17, 130}}
+	shapes := []struct{ n, k, dim int }{{70, 40, 1}, {70, 3, 2}, {70, 40, 7}, {70, 14, 16}, {70, 33, 33}, {40, 100, 64}, {20, 17, 130}, {20, 5, 384}}
 	for _, c := range hardCases {
 		t.Run(c.name, func(t *testing.T) {
 			forEachLevel(t, func(t *testing.T) {
@@ -229,19 +310,63 @@ func TestNearestHard(t *testing.T) {
 	}
 }
 
-// TestSetAgain holds that a codebook set to other centroids remembers nothing of the earlier ones.
+// TestSetAgain holds that a codebook set to other centroids remembers nothing of the earlier ones, whichever way the
+// search went: far from the origin it is centered, and at 1e38 all in float64.
 func TestSetAgain(t *testing.T) {
 	forEachLevel(t, func(t *testing.T) {
 		var b Codebook
-		for i, s := range []struct{ n, k, dim int }{{40, 50, 20}, {40, 3, 5}, {64, 29, 20}, {7, 1, 1}, {33, 61, 33}} {
-			rows, centroids := normals(1, s.n*s.dim), normals(uint64(i), s.k*s.dim)
+		for i, s := range []struct {
+			n, k, dim  int
+			offset, by float32
+		}{
+			{40, 50, 20, 0, 1}, {40, 3, 5, 0, 1}, {64, 29, 20, 0, 1}, {7, 1, 1, 0, 1}, {33, 61, 33, 0, 1}, {40, 30, 33, 0, 1e38},
+			{40, 30, 33, 100, 1}, {40, 30, 33, 0, 1}, {40, 30, 33, -100, 1}, {40, 30, 33, 0, 1e38}, {40, 31, 33, 0, -1e38},
+		} {
+			rows, centroids := scale(normals(1, s.n*s.dim), s.by), scale(normals(uint64(i), s.k*s.dim), s.by)
+			for _, x := range [][]float32{rows, centroids} {
+				for i := range x {
+					x[i] += s.offset
+				}
+			}
 			b.Set(centroids, s.k, s.dim)
+			if centered := b.centered != nil; centered != (s.offset != 0) {
+				t.Errorf("%+v: centered: %v", s, centered)
+			}
 			codes := make([]int32, s.n)
 			b.Nearest(codes, rows)
 			for i, got := range codes {
 				if want := oracle(rows[i*s.dim:][:s.dim], centroids, s.k); got != want {
 					t.Fatalf("%+v, row %d: code %d, want %d", s, i, got, want)
 				}
+			}
+		}
+	})
+}
+
+// TestCopiesCostNothing holds that copies of a centroid are not searched, and leave no row open.
+func TestCopiesCostNothing(t *testing.T) {
+	forEachLevel(t, func(t *testing.T) {
+		const n, k, dim = 40, 100, 8
+		some := normals(1, 3*dim)
+		var centroids []float32
+		for j := range k {
+			centroids = append(centroids, some[j%3*dim:][:dim]...)
+		}
+		b := NewCodebook(centroids, k, dim)
+		ids := 0
+		for i := range b.plain.ids {
+			if b.plain.bias[i] > float32(math.Inf(-1)) {
+				ids++
+			}
+		}
+		if ids != 3 {
+			t.Errorf("%d centroids are searched, want 3", ids)
+		}
+		var s scratch
+		b.nearestBlock(&s, make([]int32, n), normals(2, n*dim))
+		for i, f := range s.flagged {
+			if f {
+				t.Errorf("row %d is left open", i)
 			}
 		}
 	})

@@ -156,6 +156,13 @@ func TestBound(t *testing.T) {
 			d := 0
 			return fill(n, func() float32 { d++; return float32(1-2*(d%2)) * (1000 + float32(r.Float64())) })
 		},
+		"far from the origin in one dimension": func(r *rand.Rand, n, dim int) []float32 {
+			x := fill(n, normal(r, 1))
+			for i := 0; i < n; i += dim {
+				x[i] += 1e4
+			}
+			return x
+		},
 		"denormal products": func(r *rand.Rand, n, _ int) []float32 { return fill(n, normal(r, 3e-23)) },
 		"every scale": func(r *rand.Rand, n, _ int) []float32 {
 			return fill(n, func() float32 { return float32(r.NormFloat64() * math.Pow(10, float64(r.IntN(36)-25))) })
@@ -163,28 +170,40 @@ func TestBound(t *testing.T) {
 	}
 	forEachLevel(t, func(t *testing.T) {
 		worst, what := 0.0, ""
-		for name, make := range attacks {
+		for name, attack := range attacks {
 			for _, dim := range []int{1, 2, 5, 16, 64, 384, 1000} {
 				r := rand.New(rand.NewPCG(uint64(dim), 1))
 				const n, k = 16, 14
-				rows, centroids := make(r, n*dim, dim), make(r, k*dim, dim)
+				rows, centroids := attack(r, n*dim, dim), attack(r, k*dim, dim)
 				b := NewCodebook(centroids, k, dim)
+				space, mean := &b.plain, make([]float32, dim)
+				if b.centered != nil {
+					space, mean = b.centered, b.mean
+				}
+				centered := append([]float32(nil), rows...)
+				for i := range n {
+					Sub(centered[i*dim:][:dim], mean)
+				}
 				var p Panels
-				p.Pack(rows, dim)
+				p.Pack(centered, dim)
 				lanes := shapes[b.level].lanes
 				for i := range n {
 					row := rows[i*dim:][:dim]
-					bound := b.plain.bound.row(p.normsOf(i))
-					for _, g := range b.plain.groups {
-						scores := fill(maxLanes*g.size, func() float32 { return 0 })
-						scoresTile(b.level, scores, p.data[i/lanes*lanes*dim:][:lanes*dim], b.plain.packed[g.first*dim:][:g.size*dim], b.plain.bias[g.first:][:g.size], dim)
+					bound := space.bound.row(p.normsOf(i))
+					for _, g := range space.groups {
+						scores := make([]float32, maxLanes*g.size)
+						scoresTile(b.level, scores, p.data[i/lanes*lanes*dim:][:lanes*dim], space.packed[g.first*dim:][:g.size*dim], space.bias[g.first:][:g.size], dim)
 						for j := range g.size {
-							if b.plain.bias[g.first+j] == float32(math.Inf(-1)) {
+							if space.bias[g.first+j] == float32(math.Inf(-1)) {
 								continue
 							}
-							c := b.centroid(int(b.plain.ids[g.first+j]))
-							dot, _ := dot64(row, c)
-							norm, _ := dot64(c, c)
+							c := b.centroid(int(space.ids[g.first+j]))
+							var dot, norm float64
+							for d, m := range mean {
+								x, y := float64(row[d])-float64(m), float64(c[d])-float64(m)
+								dot += x * y
+								norm += y * y
+							}
 							err := math.Abs(float64(scores[j*lanes+i%lanes]) - (dot - norm/2))
 							if !(err <= bound) {
 								t.Fatalf("%s, dim %d: error %g of a score, the bound is %g", name, dim, err, bound)

@@ -151,13 +151,13 @@ func (t *scratch) bounds(upper, lower []float32) {
 			upper[i], lower[i] = float32(math.Inf(1)), 0
 			continue
 		}
-		others, e := l.second, l.e
-		if t.flagged[i] { // the code may name another centroid than that of the best score
-			others, e = l.best, 2*l.e
+		e := l.e
+		if t.flagged[i] { // the code may name another centroid than that of the best score, one as good within the error
+			e *= 2
 		}
 		// |r-c|² = |r|² - 2S, and |r|² is within a factor of grow of norm but for what the constants cover.
 		u := math.Sqrt(max(0, l.norm*l.grow-2*(l.best-e)) + 0x1p-120)
-		v := math.Sqrt(max(0, l.norm/l.grow-2*(others+e)-0x1p-120))
+		v := math.Sqrt(max(0, l.norm/l.grow-2*(l.second+e)-0x1p-120))
 		upper[i], lower[i] = float32(u*(1+0x1p-22)), float32(v*(1-0x1p-22))
 	}
 }
