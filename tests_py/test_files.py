@@ -1,5 +1,6 @@
 """Model files: golden directories, files both ways with Go and with 0.2.5, and everything that is no model."""
 
+import hashlib
 import io
 import json
 import os
@@ -73,6 +74,18 @@ def test_golden_models_load_for_ever(name, tmp_path):
     again, got = _files.load_model(tmp_path / "again")
     assert {key: again[key] for key in SETTINGS} == {key: held[key] for key in SETTINGS}
     assert same(got, books)
+
+
+def test_checksums_are_as_format_md_says():
+    """Worked out here from that page alone."""
+    text = (
+        "type=RQKMeans\nn_levels=3\nn_clusters=6,1,4\nmetric=cosine\nimplementation=constrained\nmax_iter=25\n"
+        "tol=0000000000000000\nrandom_state=null\nn_init=3\nD=5\n"
+    )
+    meta = json.loads((MODELS / "version-1-python" / "metadata.json").read_text())
+    npz = (MODELS / "version-1-python" / "codebooks.npz").read_bytes()
+    assert meta["settings_sha256"] == hashlib.sha256(text.encode()).hexdigest()
+    assert meta["sha256"] == {"codebooks.npz": hashlib.sha256(npz).hexdigest()}
 
 
 def test_the_model_of_0_2_5_gives_its_codes():

@@ -31,21 +31,24 @@ func (osDisk) Create(path string) (io.WriteCloser, error) {
 }
 
 func (osDisk) Sync(path string) error {
-	f, err := os.Open(path)
+	info, err := os.Stat(path)
+	if err != nil || onWindows && info.IsDir() { // which has no fsync for directories
+		return err
+	}
+	how := os.O_RDONLY
+	if onWindows {
+		how = os.O_RDWR
+	}
+	f, err := os.OpenFile(path, how, 0)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	err = f.Sync()
-	if info, e := f.Stat(); e == nil && info.IsDir() && cannotSyncDir(err) {
-		return nil
+	if info.IsDir() && (errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL)) {
+		return nil // some file systems have none either
 	}
 	return err
-}
-
-// cannotSyncDir tells the answer of systems and file systems that have no fsync for directories from a failed one.
-func cannotSyncDir(err error) bool {
-	return onWindows || errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL)
 }
 
 // writeFile creates path with what write puts into it.

@@ -7,7 +7,10 @@ import (
 	"syscall"
 )
 
-const onWindows = false
+const (
+	haveLocks = true
+	onWindows = false
+)
 
 // flock takes the lock of an open file, which ends with the file or the process. It reports false when another holds it
 // and wait is false. A file system without locks counts as locked: two savers at once are then on their own.
@@ -22,4 +25,10 @@ func flock(f *os.File, wait bool) bool {
 			return err != syscall.EWOULDBLOCK
 		}
 	}
+}
+
+// unlock ends a lock and closes its file. Closing alone would not do where a process forked meanwhile has the file too.
+func unlock(f *os.File) {
+	_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+	f.Close()
 }

@@ -26,7 +26,7 @@ type npyArray struct {
 	header     uint64
 }
 
-// bytes is the length of the whole file. Up to 2^40 values it does not overflow.
+// bytes is the length of the whole file; for fewer than 2^60 values, which the caller sees to, it does not overflow.
 func (a npyArray) bytes() uint64 { return a.header + a.rows*a.cols*a.size }
 
 // readNPYHeader reads all that stands before the values.

@@ -77,7 +77,7 @@ func (r replacement) run() error {
 	if err == errInside {
 		var lock *os.File
 		if lock, err = lockDir(r.dir); err == nil {
-			defer lock.Close()
+			defer unlock(lock)
 			err = r.inside("")
 		}
 	}
@@ -105,7 +105,7 @@ func (r replacement) beside(parent, prefix string) error {
 		}
 		return err
 	}
-	defer lock.Close()
+	defer unlock(lock)
 	remove := true
 	defer func() { // what is left there: the unfinished new directory, or the old one; if this fails, the next save does it
 		if remove {
@@ -135,7 +135,7 @@ func (r replacement) beside(parent, prefix string) error {
 		if err != nil {
 			return err
 		}
-		defer old.Close()
+		defer unlock(old)
 		if foreign, err := compare(stage, r.dir); err != nil {
 			return err
 		} else if foreign || !canExchange || r.d.Exchange(stage, r.dir) != nil {
@@ -160,7 +160,7 @@ func (r replacement) inside(stage string) error {
 		if err != nil {
 			return err
 		}
-		defer lock.Close()
+		defer unlock(lock)
 		defer r.d.RemoveAll(stage)
 		if err := r.fill(stage); err != nil {
 			return err
@@ -253,10 +253,14 @@ func (r replacement) removeLeftovers(parent, prefix string) {
 		}
 		path := filepath.Join(parent, e.Name())
 		if f, err := os.Open(path); err == nil {
-			if flock(f, false) && isAt(f, path) {
-				_ = r.d.RemoveAll(path)
+			if flock(f, false) {
+				if isAt(f, path) {
+					_ = r.d.RemoveAll(path)
+				}
+				unlock(f)
+			} else {
+				f.Close()
 			}
-			f.Close()
 		}
 	}
 }
@@ -298,8 +302,13 @@ func compare(stage, dir string) (foreign bool, err error) {
 	return foreign, nil
 }
 
-// lockDir opens and locks the directory that path names once the lock is held.
+// lockDir opens and locks the directory that path names once the lock is held. Without locks it is not even opened:
+// Windows would then not rename it.
 func lockDir(path string) (*os.File, error) {
+	if !haveLocks {
+		_, err := os.Stat(path)
+		return nil, err
+	}
 	for {
 		f, err := os.Open(path)
 		if err != nil {
@@ -309,7 +318,7 @@ func lockDir(path string) (*os.File, error) {
 		if isAt(f, path) {
 			return f, nil
 		}
-		f.Close()
+		unlock(f)
 	}
 }
 

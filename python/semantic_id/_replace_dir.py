@@ -106,7 +106,7 @@ class _Replacement:
             self._beside(parent, prefix)
         except _InsideOnlyError:
             with ExitStack() as cleanup:
-                cleanup.callback(os.close, _lock_dir(self.path))
+                cleanup.callback(_unlock, _lock_dir(self.path))
                 self._inside(None)
 
     def _beside(self, parent: str, prefix: str) -> None:
@@ -127,7 +127,7 @@ class _Replacement:
                 if old is not None:
                     raise _InsideOnlyError from None
                 raise
-            cleanup.callback(os.close, lock)
+            cleanup.callback(_unlock, lock)
             remove = cleanup.enter_context(ExitStack())
             remove.callback(_remove, stage)  # the unfinished new directory, or the old one
             if old is not None:
@@ -151,7 +151,7 @@ class _Replacement:
                         raise
                     disk.sync(parent)
                     return
-                cleanup.callback(os.close, target_lock)
+                cleanup.callback(_unlock, target_lock)
                 if _compare(stage, self.path) or not self._exchanged(stage):
                     self._inside(stage)
                     return
@@ -180,7 +180,7 @@ class _Replacement:
         if stage is None or not _renamed(stage, journal):  # from another file system, it is written again
             with ExitStack() as cleanup:
                 stage, lock = _new_stage(self.path, _SAVING)
-                cleanup.callback(os.close, lock)
+                cleanup.callback(_unlock, lock)
                 cleanup.callback(_remove, stage)
                 self._fill(stage)
                 _compare(stage, self.path)
@@ -242,10 +242,13 @@ def _remove_leftovers(parent: str, prefix: str) -> None:
             fd = os.open(path, os.O_RDONLY)
         except OSError:
             continue
-        try:
-            if _flock(fd, wait=False) and _is_at(fd, path):
-                _remove(path)
-        finally:
+        if _flock(fd, wait=False):
+            try:
+                if _is_at(fd, path):
+                    _remove(path)
+            finally:
+                _unlock(fd)
+        else:
             os.close(fd)
 
 
@@ -286,9 +289,9 @@ def _lock_dir(path: str) -> int:
             if _is_at(fd, path):
                 return fd
         except BaseException:
-            os.close(fd)
+            _unlock(fd)
             raise
-        os.close(fd)
+        _unlock(fd)
 
 
 def _flock(fd: int, wait: bool) -> bool:
@@ -305,6 +308,15 @@ def _flock(fd: int, wait: bool) -> bool:
     except OSError:
         pass
     return True
+
+
+def _unlock(fd: int) -> None:
+    """End a lock and close its file. Closing alone would not do where a child forked meanwhile has the file too."""
+    import fcntl
+
+    with suppress(OSError):
+        fcntl.flock(fd, fcntl.LOCK_UN)
+    os.close(fd)
 
 
 def _is_at(fd: int, path: str) -> bool:
