@@ -31,6 +31,11 @@ func sid_version(buf *C.char, bufLen C.int64_t) C.int64_t {
 	return C.int64_t(facade.Version(addr(buf), int64(bufLen)))
 }
 
+//export sid_cpu_level
+func sid_cpu_level(buf *C.char, bufLen C.int64_t) C.int64_t {
+	return C.int64_t(facade.CPULevel(addr(buf), int64(bufLen)))
+}
+
 //export sid_set_num_threads
 func sid_set_num_threads(n C.int64_t) { facade.SetNumThreads(int64(n)) }
 
@@ -77,6 +82,16 @@ func sid_quantizer_encode(handle C.int64_t, x C.sid_floats, rows, dim, batch C.i
 //export sid_quantizer_decode
 func sid_quantizer_decode(handle C.int64_t, codes C.sid_codes, rows, levels C.int64_t, out *C.float, err *C.char, errLen C.int64_t) C.int64_t {
 	return C.int64_t(facade.QuantizerDecode(int64(handle), addr(codes), int64(rows), int64(levels), addr(out), addr(err), int64(errLen)))
+}
+
+//export sid_quantizer_save
+func sid_quantizer_save(handle C.int64_t, path C.sid_text, pathLen C.int64_t, err *C.char, errLen C.int64_t) C.int64_t {
+	return C.int64_t(facade.QuantizerSave(int64(handle), addr(path), int64(pathLen), addr(err), int64(errLen)))
+}
+
+//export sid_quantizer_load
+func sid_quantizer_load(path C.sid_text, pathLen C.int64_t, handle *C.int64_t, err *C.char, errLen C.int64_t) C.int64_t {
+	return C.int64_t(facade.QuantizerLoad(addr(path), int64(pathLen), addr(handle), addr(err), int64(errLen)))
 }
 
 //export sid_format_codes

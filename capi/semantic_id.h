@@ -83,6 +83,9 @@ enum sid_control {
 /* Writes the version, such as "1.0.0", to buf (at most len bytes, the closing zero among them); returns its length. */
 int64_t sid_version(char *buf, int64_t len);
 
+/* Writes which kernels this process uses, "generic", "avx2" or "avx512", likewise. All give the same codes. */
+int64_t sid_cpu_level(char *buf, int64_t len);
+
 /* How many threads later calls use; 0: the default, the processors this process may use. */
 void sid_set_num_threads(int64_t n);
 int64_t sid_num_threads(void);
@@ -131,6 +134,13 @@ int64_t sid_quantizer_encode(int64_t handle, const float *x, int64_t rows, int64
 /* Writes to out (rows, dim) the rows that codes (rows, levels) stand for: the sum of their centroids. */
 int64_t sid_quantizer_decode(int64_t handle, const int32_t *codes, int64_t rows, int64_t levels, float *out, char *err,
                              int64_t err_len);
+
+/* Saves a model as the directory at path (path_len bytes, no closing zero needed), replacing a model that is there as a
+ * whole: whatever happens, the old one or the new one can be loaded. Python and Go read the same files. */
+int64_t sid_quantizer_save(int64_t handle, const char *path, int64_t path_len, char *err, int64_t err_len);
+
+/* Loads such a directory and writes the handle of the model. */
+int64_t sid_quantizer_load(const char *path, int64_t path_len, int64_t *handle, char *err, int64_t err_len);
 
 /* Writes the rows of codes (rows, levels) as ids, one after the other, each followed by the byte end (0 makes C strings,
  * '\n' lines). sep (sep_len bytes) stands between the numbers of SID_PLAIN. *needed becomes the number of bytes of all
