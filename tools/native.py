@@ -32,7 +32,7 @@ from golang import ROOT, BuildError
 MODULE = "github.com/semantic-id/semantic-id"
 EXTENSION = "_native.abi3.so"
 FILES = ("__init__.py", "facade.py", EXTENSION)  # the package semantic_id._gopy
-EXPORTS = "{ global: PyInit__native; sid_*; local: *; };\n"  # a linker version script
+EXPORTS = ["PyInit__native", "sid_*"]  # all that the library shows, of the first only the extension
 
 
 def check_platform() -> None:
@@ -106,10 +106,18 @@ class Toolchain:
         self.run("go", "build", "-trimpath", "-o", str(out), package, cwd=ROOT / "tools")
         return str(out)
 
-    def library(self, package: str, out: Path, exports: Path) -> None:
-        """Links the package main at a path as a shared library that exports what a version script says."""
-        flags = f'-s -w -extldflags "-Wl,--version-script={exports}"'
-        self.run("go", "build", "-trimpath", f"-ldflags={flags}", "-buildmode=c-shared", "-o", str(out), package)
+    def library(self, package: str, out: Path, exports: list[str]) -> None:
+        """Links the package main at a path as a shared library that exports those names and no others."""
+        out.parent.mkdir(exist_ok=True)
+        names = out.with_suffix(".exports")
+        if sys.platform == "darwin":
+            names.write_text("".join(f"_{name}\n" for name in exports), encoding="utf-8")
+            option = f"-Wl,-exported_symbols_list,{names}"
+        else:
+            names.write_text(f"{{ global: {' '.join(f'{name};' for name in exports)} local: *; }};\n", encoding="utf-8")
+            option = f"-Wl,--version-script={names}"
+        flags = f'-ldflags=-s -w -extldflags "{option}"'
+        self.run("go", "build", "-trimpath", flags, "-buildmode=c-shared", "-o", str(out), package)
 
 
 def build_extension(folder: Path) -> None:
@@ -119,7 +127,7 @@ def build_extension(folder: Path) -> None:
     with workplace() as work:
         out = work / "out"
         names = generate(tools, work)
-        tools.library(f"./{work.relative_to(ROOT)}", out / EXTENSION, work / "exports.map")
+        tools.library(f"./{work.relative_to(ROOT)}", out / EXTENSION, EXPORTS)
         (out / "__init__.py").write_text("", encoding="utf-8")
         (out / "facade.py").write_text(names, encoding="utf-8")
         install_extension(out, folder)
@@ -141,7 +149,6 @@ def generate(tools: Toolchain, work: Path) -> str:
     tools.run(tools.tool("github.com/go-python/gopy"), "gen", *options, "./core/facade")
     (work / "native.go").write_text(go_source((gopy / "native.go").read_text(encoding="utf-8")), encoding="utf-8")
     shutil.copy(ROOT / "tools" / "pyabi" / "Python.h", work)
-    (work / "exports.map").write_text(EXPORTS, encoding="utf-8")
 
     # The header of the Go functions, without a link: cgo's part of a build.
     (work / "cgo").mkdir(exist_ok=True)
@@ -170,7 +177,8 @@ package main
 
 /*
 #cgo CFLAGS: -I${{SRCDIR}}
-#cgo LDFLAGS: -Wl,-unresolved-symbols=ignore-all
+#cgo linux LDFLAGS: -Wl,-unresolved-symbols=ignore-all
+#cgo darwin LDFLAGS: -Wl,-undefined,dynamic_lookup
 */
 import "C" // Python's symbols stay open: the program that loads the library has them
 
@@ -229,9 +237,7 @@ def build_c_library(out: Path) -> None:
     """The C ABI alone, with its header beside it."""
     tools = Toolchain()
     with workplace() as work:
-        (work / "exports_c.map").write_text(EXPORTS.replace("PyInit__native; ", ""), encoding="utf-8")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        tools.library("./capi/libsemanticid", work / "out" / out.name, work / "exports_c.map")
+        tools.library("./capi/libsemanticid", work / "out" / out.name, EXPORTS[1:])
         os.replace(work / "out" / out.name, out)
         shutil.copy(ROOT / "capi" / "semantic_id.h", out.parent)
 
@@ -239,4 +245,4 @@ def build_c_library(out: Path) -> None:
 if __name__ == "__main__":
     if sys.argv[1:] != ["libsemanticid"]:
         sys.exit("usage: python tools/native.py libsemanticid")
-    build_c_library(ROOT / "build" / "libsemanticid.so")
+    build_c_library(ROOT / "build" / ("libsemanticid.dylib" if sys.platform == "darwin" else "libsemanticid.so"))
