@@ -328,7 +328,8 @@ def test_wrong_type(here):
 def test_wrong_width(here):
     np.save(here / "wide.npy", np.ones((4, 7), np.float32))
     words = ["wide.npy", "D=6", "D=7"]
-    fails("encode", "wide.npy", "--model", "model", "--out", "ids.csv", cwd=here, words=words)
+    for out in ("ids.csv", "-"):
+        fails("encode", "wide.npy", "--model", "model", "--out", out, cwd=here, words=words)
 
 
 def test_more_clusters_than_rows(here):

@@ -80,7 +80,7 @@ def _draw(
     ax.set(xlim=(0, WIDTH), ylim=(height, 0))
     ax.axis("off")
 
-    _header(ax, clusters, len(images))
+    _header(ax, clusters, len(images), first_codes[0])
 
     middle = HEADER + (height - MARGIN - HEADER) / 2
     root_y = middle - NODE / 2
@@ -132,12 +132,13 @@ def _group(
     _text(ax, FIRST_X - 8, middle, str(first), 13, INK, ha="right", weight="bold")
 
 
-def _header(ax: Axes, clusters: Sequence[int], n: int) -> None:
+def _header(ax: Axes, clusters: Sequence[int], n: int, first: int) -> None:
     from matplotlib.patches import Rectangle
 
     _text(ax, MARGIN, 34, "A shared prefix means a similar shape", 19, INK, weight="bold")
-    what = f"{n:,} handwritten digits, each with an id of three codes made from its pixels alone"
-    _text(ax, MARGIN, 60, f"{what}. Shown are the first {SHOWN} of every id.", 10.5, GREY)
+    what = f"{n:,} handwritten digits with ids of three codes, made from the pixels alone."
+    how = f"Row {first}-0, column 2 holds id {first}-0-2: its first {SHOWN} images are shown."
+    _text(ax, MARGIN, 60, f"{what} {how}", 10.5, GREY)
     x: float = MARGIN
     for frame, fill, text in (
         (GREY, "#ffffff", "average of all that share the prefix"),

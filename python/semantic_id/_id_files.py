@@ -113,9 +113,12 @@ def _parquet(path: str) -> Iterator[Callable[[int], IdWriter]]:
 class _CsvWriter:
     def __init__(self, file: TextIO, levels: int) -> None:
         self._rows = csv.writer(file, lineterminator="\n")
-        self._rows.writerow(["id", "semantic_id", *(f"code_{level}" for level in range(levels))])
+        self._header: list[str] | None = ["id", "semantic_id", *(f"code_{level}" for level in range(levels))]
 
     def write(self, ids: Sequence[str] | Sequence[int], semantic_ids: Sequence[str], codes: NDArray[np.int32]) -> None:
+        if self._header:  # only now: an error before the first row leaves nothing on stdout
+            self._rows.writerow(self._header)
+            self._header = None
         rows = zip(ids, semantic_ids, codes.tolist(), strict=True)
         self._rows.writerows([row_id, semantic_id, *row] for row_id, semantic_id, row in rows)
 
