@@ -20,8 +20,8 @@ FIT = """
     import numpy as np
     from semantic_id import RQKMeans
     warnings.simplefilter("ignore")
-    X = np.random.default_rng(0).normal(size=(20_000, 32)).astype(np.float32)
-    model = RQKMeans(2, 150, max_iter=30, random_state=0, verbose={verbose}).fit(X)
+    X = np.random.default_rng(0).normal(size=(5000, 16)).astype(np.float32)
+    model = RQKMeans(2, 50, max_iter=30, random_state=0, verbose={verbose}).fit(X)
 """
 ENCODE = """
     model.encode(np.tile(X, (20, 1)))
@@ -58,13 +58,13 @@ def in_terminal(code):
 
 def test_terminal():
     text = in_terminal(FIT.format(verbose=True) + ENCODE)
-    for words in ("fit level 1/2:", "fit level 2/2: 100%", "60/60", "encode: 100%", "400k/400k"):
+    for words in ("fit level 1/2:", "fit level 2/2: 100%", "60/60", "encode: 100%", "100k/100k"):
         assert words in text
     assert text.count("\n") <= 2  # each bar stays on its line
 
 
 def test_blocks_of_a_converted_input():
-    text = in_terminal(FIT.format(verbose=True) + "    model.encode(np.tile(X, (20, 1)).astype(np.float64))\n")
+    text = in_terminal(FIT.format(verbose=True) + "    model.encode(np.tile(X, (200, 1)).astype(np.float64))\n")
     assert re.search(r"encode: 100%.* 2/2 ", text)
 
 

@@ -55,8 +55,8 @@ def test_a_long_call_lets_other_threads_run(blobs):
         thread.join()
         return counted
 
-    x = np.random.default_rng(0).normal(size=(20_000, 32)).astype(np.float32)
-    fit = lambda: RQKMeans(1, 200, max_iter=20, tol=1e-9, n_init=2, random_state=0).fit(x)  # noqa: E731
+    x = np.random.default_rng(0).normal(size=(10_000, 32)).astype(np.float32)
+    fit = lambda: RQKMeans(1, 200, max_iter=10, tol=1e-9, random_state=0).fit(x)  # noqa: E731
     with pytest.warns(semantic_id.ConvergenceWarning):
         assert count_during(fit) > 10
     with ThreadPoolExecutor(1) as pool, pytest.warns(semantic_id.ConvergenceWarning):
