@@ -89,16 +89,21 @@ func packPanel(l cpu.Level, panel, norms, rows []float32, offsets []int, dim int
 	}
 }
 
-func dots(l cpu.Level, dst, row, matrix []float32) {
-	if l == cpu.Generic {
-		dotsGeneric(dst, row, matrix)
-		return
-	}
-	_ = matrix[len(dst)*len(row)-1]
-	if l == cpu.AVX512 {
-		dotsAVX512(&dst[0], &row[0], &matrix[0], len(dst), len(row))
-	} else {
-		dotsAVX2(&dst[0], &row[0], &matrix[0], len(dst), len(row))
+func dots(l cpu.Level, dst, rows, matrix []float32, dim int) {
+	n := len(matrix) / dim
+	_, _, _ = dst[len(rows)/dim*n-1], rows[dim-1], matrix[n*dim-1]
+	d, r, m := &dst[0], &rows[0], &matrix[0]
+	switch two := len(rows) == 2*dim; {
+	case l == cpu.AVX512 && two:
+		dotsAVX512x2(d, r, m, n, dim)
+	case l == cpu.AVX512:
+		dotsAVX512x1(d, r, m, n, dim)
+	case l == cpu.AVX2 && two:
+		dotsAVX2x2(d, r, m, n, dim)
+	case l == cpu.AVX2:
+		dotsAVX2x1(d, r, m, n, dim)
+	default:
+		dotsGeneric(dst, rows, matrix, dim)
 	}
 }
 

@@ -20,7 +20,7 @@ func packPanel(_ cpu.Level, panel, norms, rows []float32, offsets []int, dim int
 	packPanelGeneric(panel, norms, rows, offsets, dim)
 }
 
-func dots(_ cpu.Level, dst, row, matrix []float32) { dotsGeneric(dst, row, matrix) }
+func dots(_ cpu.Level, dst, rows, matrix []float32, dim int) { dotsGeneric(dst, rows, matrix, dim) }
 
 func dotsDepth(_ cpu.Level, dim int) int { return dim + 1 }
 

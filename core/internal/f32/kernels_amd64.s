@@ -2151,9 +2151,9 @@ high_done:
 	VZEROUPPER
 	RET
 
-// func dotsAVX512(dst *float32, row *float32, matrix *float32, n int, dim int)
+// func dotsAVX512x1(dst *float32, row *float32, matrix *float32, n int, dim int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·dotsAVX512(SB), NOSPLIT, $0-40
+TEXT ·dotsAVX512x1(SB), NOSPLIT, $0-40
 	MOVQ  dst+0(FP), AX
 	MOVQ  matrix+16(FP), CX
 	MOVQ  n+24(FP), DX
@@ -2169,9 +2169,9 @@ TEXT ·dotsAVX512(SB), NOSPLIT, $0-40
 	DECQ  R9
 	KMOVW R9, K1
 
-eight:
+by8:
 	CMPQ   DX, $0x08
-	JL     eight_end
+	JL     by8_end
 	MOVQ   row+8(FP), R9
 	MOVQ   CX, R10
 	LEAQ   (CX)(SI*4), R11
@@ -2185,9 +2185,9 @@ eight:
 	VPXORD Z7, Z7, Z7
 	MOVQ   BX, R12
 	TESTQ  R12, R12
-	JZ     eight_rest
+	JZ     by8_rest
 
-eight_loop:
+by8_loop:
 	VMOVUPS     (R9), Z8
 	VFMADD231PS (R10), Z8, Z0
 	VFMADD231PS (R10)(SI*1), Z8, Z1
@@ -2201,11 +2201,11 @@ eight_loop:
 	ADDQ        $0x00000040, R10
 	ADDQ        $0x00000040, R11
 	DECQ        R12
-	JNZ         eight_loop
+	JNZ         by8_loop
 
-eight_rest:
+by8_rest:
 	TESTQ       R8, R8
-	JZ          eight_sum
+	JZ          by8_sum
 	VMOVUPS.Z   (R9), K1, Z8
 	VMOVUPS.Z   (R10), K1, Z9
 	VFMADD231PS Z9, Z8, Z0
@@ -2224,7 +2224,7 @@ eight_rest:
 	VMOVUPS.Z   (R11)(DI*1), K1, Z9
 	VFMADD231PS Z9, Z8, Z7
 
-eight_sum:
+by8_sum:
 	VEXTRACTF32X8 $0x01, Z0, Y8
 	VADDPS        Y0, Y8, Y0
 	VEXTRACTF32X8 $0x01, Z1, Y8
@@ -2254,36 +2254,35 @@ eight_sum:
 	ADDQ          $0x00000020, AX
 	LEAQ          (CX)(SI*8), CX
 	SUBQ          $0x08, DX
-	JMP           eight
+	JMP           by8
 
-eight_end:
-one:
+by8_end:
+by1:
 	CMPQ   DX, $0x01
-	JL     one_end
+	JL     by1_end
 	MOVQ   row+8(FP), DI
 	MOVQ   CX, R9
-	LEAQ   (CX)(SI*4), R10
 	VPXORD Z10, Z10, Z10
 	MOVQ   BX, R10
 	TESTQ  R10, R10
-	JZ     one_rest
+	JZ     by1_rest
 
-one_loop:
+by1_loop:
 	VMOVUPS     (DI), Z0
 	VFMADD231PS (R9), Z0, Z10
 	ADDQ        $0x00000040, DI
 	ADDQ        $0x00000040, R9
 	DECQ        R10
-	JNZ         one_loop
+	JNZ         by1_loop
 
-one_rest:
+by1_rest:
 	TESTQ       R8, R8
-	JZ          one_sum
+	JZ          by1_sum
 	VMOVUPS.Z   (DI), K1, Z0
 	VMOVUPS.Z   (R9), K1, Z1
 	VFMADD231PS Z1, Z0, Z10
 
-one_sum:
+by1_sum:
 	VEXTRACTF32X8 $0x01, Z10, Y0
 	VADDPS        Y10, Y0, Y10
 	VEXTRACTF128  $0x01, Y10, X0
@@ -2294,9 +2293,174 @@ one_sum:
 	ADDQ          $0x00000004, AX
 	ADDQ          SI, CX
 	SUBQ          $0x01, DX
-	JMP           one
+	JMP           by1
 
-one_end:
+by1_end:
+	VZEROUPPER
+	RET
+
+// func dotsAVX512x2(dst *float32, row *float32, matrix *float32, n int, dim int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·dotsAVX512x2(SB), NOSPLIT, $0-40
+	MOVQ  dst+0(FP), AX
+	MOVQ  matrix+16(FP), CX
+	MOVQ  n+24(FP), DX
+	MOVQ  dim+32(FP), BX
+	MOVQ  BX, SI
+	SHLQ  $0x02, SI
+	LEAQ  (SI)(SI*2), DI
+	LEAQ  (AX)(DX*4), R9
+	MOVQ  BX, R8
+	ANDQ  $0x0f, R8
+	SHRQ  $0x04, BX
+	MOVQ  $0x00000001, R10
+	SHLXQ R8, R10, R10
+	DECQ  R10
+	KMOVW R10, K1
+
+by4:
+	CMPQ   DX, $0x04
+	JL     by4_end
+	MOVQ   row+8(FP), R10
+	MOVQ   CX, R11
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   BX, R12
+	TESTQ  R12, R12
+	JZ     by4_rest
+
+by4_loop:
+	VMOVUPS     (R10), Z8
+	VMOVUPS     (R10)(SI*1), Z9
+	VMOVUPS     (R11), Z10
+	VFMADD231PS Z10, Z8, Z0
+	VFMADD231PS Z10, Z9, Z4
+	VMOVUPS     (R11)(SI*1), Z10
+	VFMADD231PS Z10, Z8, Z1
+	VFMADD231PS Z10, Z9, Z5
+	VMOVUPS     (R11)(SI*2), Z10
+	VFMADD231PS Z10, Z8, Z2
+	VFMADD231PS Z10, Z9, Z6
+	VMOVUPS     (R11)(DI*1), Z10
+	VFMADD231PS Z10, Z8, Z3
+	VFMADD231PS Z10, Z9, Z7
+	ADDQ        $0x00000040, R10
+	ADDQ        $0x00000040, R11
+	DECQ        R12
+	JNZ         by4_loop
+
+by4_rest:
+	TESTQ       R8, R8
+	JZ          by4_sum
+	VMOVUPS.Z   (R10), K1, Z8
+	VMOVUPS.Z   (R10)(SI*1), K1, Z9
+	VMOVUPS.Z   (R11), K1, Z10
+	VFMADD231PS Z10, Z8, Z0
+	VFMADD231PS Z10, Z9, Z4
+	VMOVUPS.Z   (R11)(SI*1), K1, Z10
+	VFMADD231PS Z10, Z8, Z1
+	VFMADD231PS Z10, Z9, Z5
+	VMOVUPS.Z   (R11)(SI*2), K1, Z10
+	VFMADD231PS Z10, Z8, Z2
+	VFMADD231PS Z10, Z9, Z6
+	VMOVUPS.Z   (R11)(DI*1), K1, Z10
+	VFMADD231PS Z10, Z8, Z3
+	VFMADD231PS Z10, Z9, Z7
+
+by4_sum:
+	VEXTRACTF32X8 $0x01, Z0, Y8
+	VADDPS        Y0, Y8, Y0
+	VEXTRACTF32X8 $0x01, Z1, Y8
+	VADDPS        Y1, Y8, Y1
+	VEXTRACTF32X8 $0x01, Z2, Y8
+	VADDPS        Y2, Y8, Y2
+	VEXTRACTF32X8 $0x01, Z3, Y8
+	VADDPS        Y3, Y8, Y3
+	VEXTRACTF32X8 $0x01, Z4, Y8
+	VADDPS        Y4, Y8, Y4
+	VEXTRACTF32X8 $0x01, Z5, Y8
+	VADDPS        Y5, Y8, Y5
+	VEXTRACTF32X8 $0x01, Z6, Y8
+	VADDPS        Y6, Y8, Y6
+	VEXTRACTF32X8 $0x01, Z7, Y8
+	VADDPS        Y7, Y8, Y7
+	VHADDPS       Y1, Y0, Y0
+	VHADDPS       Y3, Y2, Y2
+	VHADDPS       Y2, Y0, Y0
+	VHADDPS       Y5, Y4, Y4
+	VHADDPS       Y7, Y6, Y6
+	VHADDPS       Y6, Y4, Y4
+	VPERM2F128    $0x20, Y4, Y0, Y8
+	VPERM2F128    $0x31, Y4, Y0, Y9
+	VADDPS        Y8, Y9, Y8
+	VMOVUPS       X8, (AX)
+	VEXTRACTF128  $0x01, Y8, (R9)
+	ADDQ          $0x00000010, AX
+	ADDQ          $0x00000010, R9
+	LEAQ          (CX)(SI*4), CX
+	SUBQ          $0x04, DX
+	JMP           by4
+
+by4_end:
+by1:
+	CMPQ   DX, $0x01
+	JL     by1_end
+	MOVQ   row+8(FP), DI
+	MOVQ   CX, R10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	MOVQ   BX, R11
+	TESTQ  R11, R11
+	JZ     by1_rest
+
+by1_loop:
+	VMOVUPS     (DI), Z0
+	VMOVUPS     (DI)(SI*1), Z1
+	VMOVUPS     (R10), Z2
+	VFMADD231PS Z2, Z0, Z11
+	VFMADD231PS Z2, Z1, Z12
+	ADDQ        $0x00000040, DI
+	ADDQ        $0x00000040, R10
+	DECQ        R11
+	JNZ         by1_loop
+
+by1_rest:
+	TESTQ       R8, R8
+	JZ          by1_sum
+	VMOVUPS.Z   (DI), K1, Z0
+	VMOVUPS.Z   (DI)(SI*1), K1, Z1
+	VMOVUPS.Z   (R10), K1, Z2
+	VFMADD231PS Z2, Z0, Z11
+	VFMADD231PS Z2, Z1, Z12
+
+by1_sum:
+	VEXTRACTF32X8 $0x01, Z11, Y0
+	VADDPS        Y11, Y0, Y11
+	VEXTRACTF32X8 $0x01, Z12, Y0
+	VADDPS        Y12, Y0, Y12
+	VEXTRACTF128  $0x01, Y11, X0
+	VADDPS        X11, X0, X0
+	VHADDPS       X0, X0, X0
+	VHADDPS       X0, X0, X0
+	VMOVSS        X0, (AX)
+	VEXTRACTF128  $0x01, Y12, X0
+	VADDPS        X12, X0, X0
+	VHADDPS       X0, X0, X0
+	VHADDPS       X0, X0, X0
+	VMOVSS        X0, (R9)
+	ADDQ          $0x00000004, AX
+	ADDQ          $0x00000004, R9
+	ADDQ          SI, CX
+	SUBQ          $0x01, DX
+	JMP           by1
+
+by1_end:
 	VZEROUPPER
 	RET
 
@@ -3650,9 +3814,9 @@ high_done:
 	VZEROUPPER
 	RET
 
-// func dotsAVX2(dst *float32, row *float32, matrix *float32, n int, dim int)
+// func dotsAVX2x1(dst *float32, row *float32, matrix *float32, n int, dim int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·dotsAVX2(SB), NOSPLIT, $0-40
+TEXT ·dotsAVX2x1(SB), NOSPLIT, $0-40
 	MOVQ         dst+0(FP), AX
 	MOVQ         matrix+16(FP), CX
 	MOVQ         n+24(FP), DX
@@ -3670,9 +3834,9 @@ TEXT ·dotsAVX2(SB), NOSPLIT, $0-40
 	VPMOVZXBD    X1, Y1
 	VPCMPGTD     Y1, Y0, Y0
 
-eight:
+by8:
 	CMPQ   DX, $0x08
-	JL     eight_end
+	JL     by8_end
 	MOVQ   row+8(FP), R9
 	MOVQ   CX, R10
 	LEAQ   (CX)(SI*4), R11
@@ -3686,9 +3850,9 @@ eight:
 	VXORPS Y8, Y8, Y8
 	MOVQ   BX, R12
 	TESTQ  R12, R12
-	JZ     eight_rest
+	JZ     by8_rest
 
-eight_loop:
+by8_loop:
 	VMOVUPS     (R9), Y9
 	VFMADD231PS (R10), Y9, Y1
 	VFMADD231PS (R10)(SI*1), Y9, Y2
@@ -3702,11 +3866,11 @@ eight_loop:
 	ADDQ        $0x00000020, R10
 	ADDQ        $0x00000020, R11
 	DECQ        R12
-	JNZ         eight_loop
+	JNZ         by8_loop
 
-eight_rest:
+by8_rest:
 	TESTQ       R8, R8
-	JZ          eight_sum
+	JZ          by8_sum
 	VMASKMOVPS  (R9), Y0, Y9
 	VMASKMOVPS  (R10), Y0, Y10
 	VFMADD231PS Y10, Y9, Y1
@@ -3725,7 +3889,7 @@ eight_rest:
 	VMASKMOVPS  (R11)(DI*1), Y0, Y10
 	VFMADD231PS Y10, Y9, Y8
 
-eight_sum:
+by8_sum:
 	VHADDPS    Y2, Y1, Y1
 	VHADDPS    Y4, Y3, Y3
 	VHADDPS    Y3, Y1, Y1
@@ -3739,36 +3903,35 @@ eight_sum:
 	ADDQ       $0x00000020, AX
 	LEAQ       (CX)(SI*8), CX
 	SUBQ       $0x08, DX
-	JMP        eight
+	JMP        by8
 
-eight_end:
-one:
+by8_end:
+by1:
 	CMPQ   DX, $0x01
-	JL     one_end
+	JL     by1_end
 	MOVQ   row+8(FP), DI
 	MOVQ   CX, R9
-	LEAQ   (CX)(SI*4), R10
 	VXORPS Y1, Y1, Y1
 	MOVQ   BX, R10
 	TESTQ  R10, R10
-	JZ     one_rest
+	JZ     by1_rest
 
-one_loop:
+by1_loop:
 	VMOVUPS     (DI), Y2
 	VFMADD231PS (R9), Y2, Y1
 	ADDQ        $0x00000020, DI
 	ADDQ        $0x00000020, R9
 	DECQ        R10
-	JNZ         one_loop
+	JNZ         by1_loop
 
-one_rest:
+by1_rest:
 	TESTQ       R8, R8
-	JZ          one_sum
+	JZ          by1_sum
 	VMASKMOVPS  (DI), Y0, Y2
 	VMASKMOVPS  (R9), Y0, Y3
 	VFMADD231PS Y3, Y2, Y1
 
-one_sum:
+by1_sum:
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X1, X2, X2
 	VHADDPS      X2, X2, X2
@@ -3777,9 +3940,156 @@ one_sum:
 	ADDQ         $0x00000004, AX
 	ADDQ         SI, CX
 	SUBQ         $0x01, DX
-	JMP          one
+	JMP          by1
 
-one_end:
+by1_end:
+	VZEROUPPER
+	RET
+
+// func dotsAVX2x2(dst *float32, row *float32, matrix *float32, n int, dim int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·dotsAVX2x2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         matrix+16(FP), CX
+	MOVQ         n+24(FP), DX
+	MOVQ         dim+32(FP), BX
+	MOVQ         BX, SI
+	SHLQ         $0x02, SI
+	LEAQ         (SI)(SI*2), DI
+	LEAQ         (AX)(DX*4), R9
+	MOVQ         BX, R8
+	ANDQ         $0x07, R8
+	SHRQ         $0x03, BX
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	MOVQ         $0x0706050403020100, R10
+	VMOVQ        R10, X1
+	VPMOVZXBD    X1, Y1
+	VPCMPGTD     Y1, Y0, Y0
+
+by4:
+	CMPQ   DX, $0x04
+	JL     by4_end
+	MOVQ   row+8(FP), R10
+	MOVQ   CX, R11
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	MOVQ   BX, R12
+	TESTQ  R12, R12
+	JZ     by4_rest
+
+by4_loop:
+	VMOVUPS     (R10), Y9
+	VMOVUPS     (R10)(SI*1), Y10
+	VMOVUPS     (R11), Y11
+	VFMADD231PS Y11, Y9, Y1
+	VFMADD231PS Y11, Y10, Y5
+	VMOVUPS     (R11)(SI*1), Y11
+	VFMADD231PS Y11, Y9, Y2
+	VFMADD231PS Y11, Y10, Y6
+	VMOVUPS     (R11)(SI*2), Y11
+	VFMADD231PS Y11, Y9, Y3
+	VFMADD231PS Y11, Y10, Y7
+	VMOVUPS     (R11)(DI*1), Y11
+	VFMADD231PS Y11, Y9, Y4
+	VFMADD231PS Y11, Y10, Y8
+	ADDQ        $0x00000020, R10
+	ADDQ        $0x00000020, R11
+	DECQ        R12
+	JNZ         by4_loop
+
+by4_rest:
+	TESTQ       R8, R8
+	JZ          by4_sum
+	VMASKMOVPS  (R10), Y0, Y9
+	VMASKMOVPS  (R10)(SI*1), Y0, Y10
+	VMASKMOVPS  (R11), Y0, Y11
+	VFMADD231PS Y11, Y9, Y1
+	VFMADD231PS Y11, Y10, Y5
+	VMASKMOVPS  (R11)(SI*1), Y0, Y11
+	VFMADD231PS Y11, Y9, Y2
+	VFMADD231PS Y11, Y10, Y6
+	VMASKMOVPS  (R11)(SI*2), Y0, Y11
+	VFMADD231PS Y11, Y9, Y3
+	VFMADD231PS Y11, Y10, Y7
+	VMASKMOVPS  (R11)(DI*1), Y0, Y11
+	VFMADD231PS Y11, Y9, Y4
+	VFMADD231PS Y11, Y10, Y8
+
+by4_sum:
+	VHADDPS      Y2, Y1, Y1
+	VHADDPS      Y4, Y3, Y3
+	VHADDPS      Y3, Y1, Y1
+	VHADDPS      Y6, Y5, Y5
+	VHADDPS      Y8, Y7, Y7
+	VHADDPS      Y7, Y5, Y5
+	VPERM2F128   $0x20, Y5, Y1, Y2
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VADDPS       Y2, Y1, Y2
+	VMOVUPS      X2, (AX)
+	VEXTRACTF128 $0x01, Y2, (R9)
+	ADDQ         $0x00000010, AX
+	ADDQ         $0x00000010, R9
+	LEAQ         (CX)(SI*4), CX
+	SUBQ         $0x04, DX
+	JMP          by4
+
+by4_end:
+by1:
+	CMPQ   DX, $0x01
+	JL     by1_end
+	MOVQ   row+8(FP), DI
+	MOVQ   CX, R10
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	MOVQ   BX, R11
+	TESTQ  R11, R11
+	JZ     by1_rest
+
+by1_loop:
+	VMOVUPS     (DI), Y3
+	VMOVUPS     (DI)(SI*1), Y4
+	VMOVUPS     (R10), Y5
+	VFMADD231PS Y5, Y3, Y1
+	VFMADD231PS Y5, Y4, Y2
+	ADDQ        $0x00000020, DI
+	ADDQ        $0x00000020, R10
+	DECQ        R11
+	JNZ         by1_loop
+
+by1_rest:
+	TESTQ       R8, R8
+	JZ          by1_sum
+	VMASKMOVPS  (DI), Y0, Y3
+	VMASKMOVPS  (DI)(SI*1), Y0, Y4
+	VMASKMOVPS  (R10), Y0, Y5
+	VFMADD231PS Y5, Y3, Y1
+	VFMADD231PS Y5, Y4, Y2
+
+by1_sum:
+	VEXTRACTF128 $0x01, Y1, X3
+	VADDPS       X1, X3, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (AX)
+	VEXTRACTF128 $0x01, Y2, X1
+	VADDPS       X2, X1, X1
+	VHADDPS      X1, X1, X1
+	VHADDPS      X1, X1, X1
+	VMOVSS       X1, (R9)
+	ADDQ         $0x00000004, AX
+	ADDQ         $0x00000004, R9
+	ADDQ         SI, CX
+	SUBQ         $0x01, DX
+	JMP          by1
+
+by1_end:
 	VZEROUPPER
 	RET
 

@@ -119,15 +119,18 @@ func TestDots(t *testing.T) {
 	forEachLevel(t, func(t *testing.T) {
 		l := cpu.Use()
 		for dim := 1; dim <= 130; dim++ {
-			for _, n := range []int{1, 2, 7, 8, 9, 17} {
-				row, matrix := normals(1, dim), normals(2, n*dim)
-				dst := guardedSlice[float32](n, -7)
-				dots(l, dst.in, row, matrix)
-				dst.checkIntact(t)
-				for j, got := range dst.in {
-					want, size := dot64(row, matrix[j*dim:])
-					if tol := float64(dotsDepth(l, dim)+1) * 0x1p-24 * size * 1.001; !(math.Abs(float64(got)-want) <= tol) {
-						t.Fatalf("dim %d, n %d, row %d: %v, want %v ± %v", dim, n, j, got, want, tol)
+			for _, n := range []int{1, 2, 3, 4, 5, 7, 8, 9, 17} {
+				for rows := 1; rows <= 2; rows++ {
+					x, matrix := normals(1, rows*dim), normals(2, n*dim)
+					dst := guardedSlice[float32](rows*n, -7)
+					dots(l, dst.in, x, matrix, dim)
+					dst.checkIntact(t)
+					for at, got := range dst.in {
+						i, j := at/n, at%n
+						want, size := dot64(x[i*dim:][:dim], matrix[j*dim:])
+						if tol := float64(dotsDepth(l, dim)+1) * 0x1p-24 * size * 1.001; !(math.Abs(float64(got)-want) <= tol) {
+							t.Fatalf("dim %d, %d rows, n %d, at %d, %d: %v, want %v ± %v", dim, rows, n, i, j, got, want, tol)
+						}
 					}
 				}
 			}

@@ -49,10 +49,15 @@ func scoresAVX512x2(dst *float32, panel *float32, group *float32, bias *float32,
 //go:noescape
 func packAVX512(panel *float32, norms *float32, rows *float32, offsets *int, dim int)
 
-// dotsAVX512 is dots.
+// dotsAVX512x1 is dots for 1 rows.
 //
 //go:noescape
-func dotsAVX512(dst *float32, row *float32, matrix *float32, n int, dim int)
+func dotsAVX512x1(dst *float32, row *float32, matrix *float32, n int, dim int)
+
+// dotsAVX512x2 is dots for 2 rows.
+//
+//go:noescape
+func dotsAVX512x2(dst *float32, row *float32, matrix *float32, n int, dim int)
 
 // exactAVX512x1 is exactTile for panels of 32 rows and 1 points.
 //
@@ -102,10 +107,15 @@ func scoresAVX2x2(dst *float32, panel *float32, group *float32, bias *float32, d
 //go:noescape
 func packAVX2(panel *float32, norms *float32, rows *float32, offsets *int, dim int)
 
-// dotsAVX2 is dots.
+// dotsAVX2x1 is dots for 1 rows.
 //
 //go:noescape
-func dotsAVX2(dst *float32, row *float32, matrix *float32, n int, dim int)
+func dotsAVX2x1(dst *float32, row *float32, matrix *float32, n int, dim int)
+
+// dotsAVX2x2 is dots for 2 rows.
+//
+//go:noescape
+func dotsAVX2x2(dst *float32, row *float32, matrix *float32, n int, dim int)
 
 // exactAVX2x1 is exactTile for panels of 16 rows and 1 points.
 //

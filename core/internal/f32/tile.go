@@ -118,27 +118,31 @@ func packPanelGeneric(panel, norms, rows []float32, offsets []int, dim int) {
 	}
 }
 
-// dotsGeneric writes to dst[j] the dot product of row with row j of matrix, len(dst) rows of len(row).
-func dotsGeneric(dst, row, matrix []float32) {
-	j, dim := 0, len(row)
-	for ; j+4 <= len(dst); j += 4 {
-		m := matrix[j*dim:]
-		a, b, c, d := m[:dim], m[dim:][:dim], m[2*dim:][:dim], m[3*dim:][:dim]
-		var s, t, u, v float32
-		for i, x := range row {
-			s += x * a[i]
-			t += x * b[i]
-			u += x * c[i]
-			v += x * d[i]
+// dotsGeneric writes to dst[i*n+j] the dot product of row i of rows, of which there are one or two, with row j of matrix,
+// which has n.
+func dotsGeneric(dst, rows, matrix []float32, dim int) {
+	n := len(matrix) / dim
+	for ; len(rows) > 0; dst, rows = dst[n:], rows[dim:] {
+		j, row := 0, rows[:dim]
+		for ; j+4 <= n; j += 4 {
+			m := matrix[j*dim:]
+			a, b, c, d := m[:dim], m[dim:][:dim], m[2*dim:][:dim], m[3*dim:][:dim]
+			var s, t, u, v float32
+			for i, x := range row {
+				s += x * a[i]
+				t += x * b[i]
+				u += x * c[i]
+				v += x * d[i]
+			}
+			dst[j], dst[j+1], dst[j+2], dst[j+3] = s, t, u, v
 		}
-		dst[j], dst[j+1], dst[j+2], dst[j+3] = s, t, u, v
-	}
-	for ; j < len(dst); j++ {
-		var s float32
-		m := matrix[j*dim:][:dim]
-		for i, x := range row {
-			s += x * m[i]
+		for ; j < n; j++ {
+			var s float32
+			m := matrix[j*dim:][:dim]
+			for i, x := range row {
+				s += x * m[i]
+			}
+			dst[j] = s
 		}
-		dst[j] = s
 	}
 }

@@ -1,21 +1,28 @@
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// dots emits the dot products of one row with rows of a matrix, eight of them at a time, then one by one.
-func dots(l level) {
-	TEXT("dots"+l.name, NOSPLIT, "func(dst, row, matrix *float32, n, dim int)")
-	Doc("dots" + l.name + " is dots.")
+// dots emits the dot products of one or two rows with those of a matrix, eight sums at a time, then one row by one.
+func dots(l level, rows int) {
+	TEXT(fmt.Sprintf("dots%sx%d", l.name, rows), NOSPLIT, "func(dst, row, matrix *float32, n, dim int)")
+	Doc(fmt.Sprintf("dots%sx%d is dots for %d rows.", l.name, rows, rows))
 	Pragma("noescape")
 	dst, matrix, n, dim := Load(Param("dst"), GP64()), Load(Param("matrix"), GP64()), Load(Param("n"), GP64()), Load(Param("dim"), GP64())
 	stride, stride3, rest := GP64(), GP64(), GP64()
 	MOVQ(dim, stride)
 	SHLQ(Imm(2), stride)
 	LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, stride3)
+	dsts := []reg.Register{dst, nil}[:rows]
+	if rows == 2 {
+		dsts[1] = GP64()
+		LEAQ(Mem{Base: dst, Index: n, Scale: 4}, dsts[1])
+	}
 	MOVQ(dim, rest)
 	ANDQ(Imm(uint64(l.width-1)), rest)
 	SHRQ(Imm(uint64(map[int]int{16: 4, 8: 3}[l.width])), dim)
@@ -48,15 +55,17 @@ func dots(l level) {
 		}
 	}
 
-	for _, g := range []int{8, 1} {
-		name := map[int]string{8: "eight", 1: "one"}[g]
+	for _, g := range []int{8 / rows, 1} { // rows of the matrix
+		name := fmt.Sprintf("by%d", g)
 		Label(name)
 		CMPQ(n, Imm(uint64(g)))
 		JL(LabelRef(name + "_end"))
 		row, c0, c4, left := GP64(), GP64(), GP64(), GP64()
 		Load(Param("row"), row)
 		MOVQ(matrix, c0)
-		LEAQ(Mem{Base: matrix, Index: stride, Scale: 4}, c4)
+		if g > 4 {
+			LEAQ(Mem{Base: matrix, Index: stride, Scale: 4}, c4)
+		}
 		at := func(j int) Mem {
 			m := Mem{Base: c0}
 			if j >= 4 {
@@ -72,23 +81,42 @@ func dots(l level) {
 			}
 			return m
 		}
-		sums := make([]reg.VecVirtual, g)
-		for j := range sums {
-			sums[j] = l.vec()
-			zero(sums[j])
+		rowAt := func(i int) Mem {
+			if i == 0 {
+				return Mem{Base: row}
+			}
+			return Mem{Base: row, Index: stride, Scale: 1}
 		}
-		r := l.vec()
+		sums := make([]reg.VecVirtual, g*rows)
+		for i := range sums {
+			sums[i] = l.vec()
+			zero(sums[i])
+		}
+		x := make([]reg.VecVirtual, rows)
+		for i := range x {
+			x[i] = l.vec()
+		}
+		c := l.vec()
 		MOVQ(dim, left)
 		TESTQ(left, left)
 		JZ(LabelRef(name + "_rest"))
 		Label(name + "_loop")
-		VMOVUPS(Mem{Base: row}, r)
-		for j := range sums {
-			VFMADD231PS(at(j), r, sums[j])
+		for i := range x {
+			VMOVUPS(rowAt(i), x[i])
+		}
+		for j := range g {
+			if rows == 1 {
+				VFMADD231PS(at(j), x[0], sums[j])
+				continue
+			}
+			VMOVUPS(at(j), c)
+			for i := range x {
+				VFMADD231PS(c, x[i], sums[i*g+j])
+			}
 		}
 		ADDQ(U32(l.bytes()), row)
 		ADDQ(U32(l.bytes()), c0)
-		if g == 8 {
+		if g > 4 {
 			ADDQ(U32(l.bytes()), c4)
 		}
 		DECQ(left)
@@ -96,47 +124,57 @@ func dots(l level) {
 		Label(name + "_rest")
 		TESTQ(rest, rest)
 		JZ(LabelRef(name + "_sum"))
-		partial(Mem{Base: row}, r)
-		c := l.vec()
-		for j := range sums {
-			partial(at(j), c)
-			VFMADD231PS(c, r, sums[j])
+		for i := range x {
+			partial(rowAt(i), x[i])
 		}
-		Label(name + "_sum")
-		y := make([]reg.VecVirtual, g)
-		for j := range y {
-			y[j] = sums[j]
-			if l.width == 16 {
-				high := YMM()
-				VEXTRACTF32X8(Imm(1), sums[j], high)
-				VADDPS(sums[j].AsY(), high, sums[j].AsY()) // in place: VHADDPS knows the first 16 registers only
+		for j := range g {
+			partial(at(j), c)
+			for i := range x {
+				VFMADD231PS(c, x[i], sums[i*g+j])
 			}
 		}
-		if g == 8 {
+		Label(name + "_sum")
+		if l.width == 16 {
+			for _, s := range sums {
+				high := YMM()
+				VEXTRACTF32X8(Imm(1), s, high)
+				VADDPS(s.AsY(), high, s.AsY()) // in place: VHADDPS knows the first 16 registers only
+			}
+		}
+		if g > 1 {
 			add := func(a, b reg.VecVirtual) reg.VecVirtual {
 				VHADDPS(b.AsY(), a.AsY(), a.AsY())
 				return a
 			}
-			a := add(add(y[0], y[1]), add(y[2], y[3]))
-			b := add(add(y[4], y[5]), add(y[6], y[7]))
+			a := add(add(sums[0], sums[1]), add(sums[2], sums[3]))
+			b := add(add(sums[4], sums[5]), add(sums[6], sums[7]))
 			low, high := YMM(), YMM()
 			VPERM2F128(Imm(0x20), b.AsY(), a.AsY(), low)
 			VPERM2F128(Imm(0x31), b.AsY(), a.AsY(), high)
 			VADDPS(low, high, low)
-			VMOVUPS(low, Mem{Base: dst})
+			if rows == 1 {
+				VMOVUPS(low, Mem{Base: dst})
+			} else {
+				VMOVUPS(low.AsX(), Mem{Base: dst})
+				VEXTRACTF128(Imm(1), low, Mem{Base: dsts[1]})
+			}
 		} else {
-			high := XMM()
-			VEXTRACTF128(Imm(1), y[0].AsY(), high)
-			VADDPS(y[0].AsX(), high, high)
-			VHADDPS(high, high, high)
-			VHADDPS(high, high, high)
-			VMOVSS(high, Mem{Base: dst})
+			for i, s := range sums {
+				high := XMM()
+				VEXTRACTF128(Imm(1), s.AsY(), high)
+				VADDPS(s.AsX(), high, high)
+				VHADDPS(high, high, high)
+				VHADDPS(high, high, high)
+				VMOVSS(high, Mem{Base: dsts[i]})
+			}
 		}
-		ADDQ(U32(4*g), dst)
-		if g == 8 {
-			LEAQ(Mem{Base: matrix, Index: stride, Scale: 8}, matrix)
-		} else {
+		for _, d := range dsts {
+			ADDQ(U32(4*g), d)
+		}
+		if g == 1 {
 			ADDQ(stride, matrix)
+		} else {
+			LEAQ(Mem{Base: matrix, Index: stride, Scale: uint8(g)}, matrix)
 		}
 		SUBQ(Imm(uint64(g)), n)
 		JMP(LabelRef(name))

@@ -16,7 +16,8 @@ func main() {
 			scores(l, g)
 		}
 		pack(l)
-		dots(l)
+		dots(l, 1)
+		dots(l, 2)
 		exact(l, 1)
 		exact(l, 2)
 		peak(l)
