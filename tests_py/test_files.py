@@ -239,9 +239,9 @@ def test_damaged_models(tmp_path, name, file):
     held, books = golden(name)
     path = shutil.copytree(MODELS / name, tmp_path / "model")
     whole = (path / file).read_bytes()
-    cuts = [whole[:at] for at in range(0, len(whole), 3)]
+    cuts = [whole[:at] for at in range(0, len(whole), 5)]
     flips = []
-    for bit in range(0, 8 * len(whole), 11):
+    for bit in range(0, 8 * len(whole), 23):
         flips.append(bytearray(whole))
         flips[-1][bit // 8] ^= 1 << bit % 8
     loaded = 0

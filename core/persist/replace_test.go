@@ -98,6 +98,34 @@ func TestReplacedDuringLoad(t *testing.T) {
 	}
 }
 
+// So it does when the settings have no checksum and would fit: readers and savers of models that alternate between two.
+func TestReplacedDuringLoadWithoutChecksums(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "model")
+	save := func(seed int64) error {
+		return replaceDir(&testDisk{}, dir, func(tmp string) error {
+			var npz bytes.Buffer
+			must(t, writeCodebooks(&npz, model(seed).Books))
+			must(t, os.WriteFile(filepath.Join(tmp, codebooksName), npz.Bytes(), 0o666))
+			return os.WriteFile(filepath.Join(tmp, metadataName), fmt.Appendf(nil, `{"type": "RQKMeans", "n_levels": 2, "n_clusters": [4, 3],
+				"metric": "l2", "max_iter": 100, "tol": 0.0001, "random_state": %d, "n_init": null, "D": 3}`, seed), 0o666)
+		})
+	}
+	must(t, save(0))
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go func() {
+		defer stop()
+		for seed := range int64(300) {
+			if err := save(seed); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	for ctx.Err() == nil {
+		seedOf(t, dir)
+	}
+}
+
 // TestMain turns this program into one that saves models 1, 2, 3, .. to a directory until it is killed.
 func TestMain(m *testing.M) {
 	dir := os.Getenv("PERSIST_TEST_SAVE_TO")
