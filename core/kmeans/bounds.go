@@ -29,6 +29,7 @@ const (
 	stepsPerSpread = 16384
 	minSpread      = 1e-9 // outside these, float32 squares could underflow or overflow
 	maxSpread      = 1e9
+	ahead          = 2   // rows fetched before they are needed
 	boundsShare    = 0.4 // the most memory the bounds may take, as a share of the rows themselves
 )
 
@@ -71,6 +72,10 @@ func (b *bounds) assign(ctx context.Context, x, centroids core.Matrix, labels []
 	}
 	return par.Chunks(ctx, x.Rows, taskRows, func(worker, lo, hi int) {
 		for i := lo; i < hi; i++ {
+			if next := i + ahead; next < hi {
+				f32.Prefetch(x.Row(next))
+				f32.Prefetch(b.lower[next*centroids.Rows : (next+1)*centroids.Rows])
+			}
 			labels[i] = b.assignRow(x.Row(i), centroids, i, labels[i], &scratch[worker])
 		}
 	})
@@ -86,16 +91,16 @@ func (b *bounds) assignRow(row []float32, centroids core.Matrix, i int, own int3
 	k, dim := centroids.Rows, centroids.Cols
 	lower := b.lower[i*k : (i+1)*k]
 	upper := float64(b.upper[i]) + b.moved[own]
-	n := f32.AtMost(m.at, lower, b.drift, b.steps(upper)) // own is always among them
-	if n > 1 && n < k {
-		m.dist[0] = 0
+	if f32.CountAtMost(lower, b.drift, b.steps(upper)) <= 1 { // only own, which is always among them
+		b.upper[i] = up32(upper)
+		return own
+	}
+	if b.upper[i] < math.MaxFloat32 { // else nothing is known, and all will be measured
 		one := [1]int32{own}
 		f32.SqDistsAt(m.dist[:1], row, centroids.Data, one[:])
-		if d := f32.Above(m.dist[0], dim); d < upper {
-			upper = d
-			n = f32.AtMost(m.at, lower, b.drift, b.steps(upper))
-		}
+		upper = min(upper, f32.Above(m.dist[0], dim))
 	}
+	n := f32.AtMost(m.at, lower, b.drift, b.steps(upper))
 	if n <= 1 {
 		b.upper[i] = up32(upper)
 		return own
@@ -111,15 +116,15 @@ func (b *bounds) assignRow(row []float32, centroids core.Matrix, i int, own int3
 	}
 	upper = f32.Above(dist[best], dim)
 	b.upper[i] = up32(upper)
-	return nearestOf(row, centroids, at, dist, best, upper)
+	return nearestOf(row, centroids, at, dist, best, f32.Within(upper, dim))
 }
 
-// nearestOf settles which of the centroids at is nearest by the definition of a code, given that one of those whose
-// distance may be at most upper is.
-func nearestOf(row []float32, centroids core.Matrix, at []int32, dist []float32, best int, upper float64) int32 {
+// nearestOf settles which of the centroids at is nearest by the definition of a code, when it is sure to be one of those
+// with dist <= within, as best is.
+func nearestOf(row []float32, centroids core.Matrix, at []int32, dist []float32, best int, within float32) int32 {
 	label, exact := at[best], -1.0
 	for c, d := range dist {
-		if c == best || f32.Below(d, len(row)) > upper {
+		if d > within || c == best {
 			continue
 		}
 		if exact < 0 {

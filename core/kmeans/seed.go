@@ -12,7 +12,7 @@ import (
 )
 
 // seedRows is how many rows a centroid k-means++ looks at; it samples that many when there are more.
-const seedRows = 64
+const seedRows = 16
 
 // plusPlus picks k rows of x as first centroids by greedy k-means++: each next one is the best of 2+ln k rows drawn with
 // a chance proportional to weight × squared distance to the nearest centroid so far. When no row is left at a distance

@@ -46,6 +46,24 @@ func AtMost(at []int32, bound, offset []uint16, limit uint16) int {
 	return atMost(at, bound, offset, limit)
 }
 
+// CountAtMost returns how many indices AtMost would write.
+func CountAtMost(bound, offset []uint16, limit uint16) int {
+	if len(bound) != len(offset) {
+		panic(fmt.Sprintf("f32: %d bounds, %d offsets", len(bound), len(offset)))
+	}
+	return countAtMost(bound, offset, limit)
+}
+
+func countAtMostGeneric(bound, offset []uint16, limit uint16) int {
+	n := 0
+	for j, b := range bound {
+		if uint32(b) <= min(uint32(limit)+uint32(offset[j]), 65535) {
+			n++
+		}
+	}
+	return n
+}
+
 // atMostGeneric takes bound[0] as number first.
 func atMostGeneric(at []int32, bound, offset []uint16, limit uint16, first int) int {
 	n := 0
@@ -69,6 +87,12 @@ func Above(d float32, n int) float64 {
 // Below is at most the true distance when SqDistsAt over n elements gave d.
 func Below(d float32, n int) float64 {
 	return math.Sqrt(max(0, float64(d)*(1-2*sqDistError(n))-float64(n)*0x1p-148))
+}
+
+// Within is the least d for which Below(d, n) may be more than the distance: a result of SqDistsAt above it belongs to a
+// true distance above.
+func Within(distance float64, n int) float32 {
+	return float32((distance*distance + float64(n)*0x1p-147) * (1 + 4*sqDistError(n) + 0x1p-22))
 }
 
 // RaiseBounds sets bound[j], for each j of at, to dist (a result of SqDistsAt over n elements) in steps of 1/scale,

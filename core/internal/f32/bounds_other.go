@@ -7,3 +7,10 @@ func sqDistsAt(dst, x, rows []float32, at []int32) { sqDistsAtGeneric(dst, x, ro
 func atMost(at []int32, bound, offset []uint16, limit uint16) int {
 	return atMostGeneric(at, bound, offset, limit, 0)
 }
+
+func countAtMost(bound, offset []uint16, limit uint16) int {
+	return countAtMostGeneric(bound, offset, limit)
+}
+
+// Prefetch asks the memory for x, which will be read soon; here it does nothing.
+func Prefetch[T any](x []T) {}

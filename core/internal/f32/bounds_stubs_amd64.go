@@ -23,3 +23,8 @@ func sqDistsAtAVX2(dst *float32, x *float32, rows *float32, at *int32, n int, di
 //
 //go:noescape
 func atMostAVX2(mask *uint32, bound *uint16, offset *uint16, limit int, words int)
+
+// prefetchLines asks for cache lines from x on.
+//
+//go:noescape
+func prefetchLines(x *byte, lines int)

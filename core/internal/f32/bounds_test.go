@@ -22,6 +22,9 @@ func TestSqDistsAt(t *testing.T) {
 					if low, high := Below(dst.in[i], dim), Above(dst.in[i], dim); !(low <= math.Sqrt(want) && math.Sqrt(want) <= high) {
 						t.Errorf("dim %d, row %d: %g is not within %g and %g", dim, j, math.Sqrt(want), low, high)
 					}
+					if d := Within(Above(dst.in[i], dim), dim); !(d >= dst.in[i] && Below(math.Nextafter32(d, 1e30), dim) > Above(dst.in[i], dim)) {
+						t.Errorf("dim %d, row %d: above %g a distance may still be %g", dim, j, d, Above(dst.in[i], dim))
+					}
 				}
 				dst.checkIntact(t)
 			}
@@ -52,6 +55,9 @@ func TestAtMost(t *testing.T) {
 					t.Errorf("%d bounds, limit %d: got %v, want %v", n, limit, got, want)
 				}
 				at.checkIntact(t)
+				if got := CountAtMost(bound, offset, limit); got != len(want) {
+					t.Errorf("%d bounds, limit %d: counted %d, want %d", n, limit, got, len(want))
+				}
 			}
 		}
 	})

@@ -14,6 +14,7 @@ func main() {
 		sqDistsAt(wide)
 		atMost(wide)
 	}
+	prefetch()
 	Generate()
 }
 
@@ -205,5 +206,19 @@ func atMost(wide bool) {
 	JMP(LabelRef("loop"))
 	Label("end")
 	VZEROUPPER()
+	RET()
+}
+
+// prefetch emits a hint for each cache line.
+func prefetch() {
+	TEXT("prefetchLines", NOSPLIT, "func(x *byte, lines int)")
+	Doc("prefetchLines asks for cache lines from x on.")
+	Pragma("noescape")
+	x, lines := Load(Param("x"), GP64()), Load(Param("lines"), GP64())
+	Label("loop")
+	PREFETCHT0(Mem{Base: x})
+	ADDQ(Imm(64), x)
+	DECQ(lines)
+	JNZ(LabelRef("loop"))
 	RET()
 }
