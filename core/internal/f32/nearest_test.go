@@ -16,7 +16,7 @@ func checkBounds(t *testing.T, what string, codes []int32, upper, lower, rows, c
 		if want := oracle(row, centroids, k); got != want {
 			t.Fatalf("%s: row %d: code %d, want %d", what, i, got, want)
 		}
-		own := math.Sqrt(SqDist64(row, centroids[int(got)*dim:][:dim]))
+		own := math.Sqrt(distance(row, centroids[int(got)*dim:][:dim]))
 		if !(float64(upper[i]) >= own*(1-1e-12)) && own == own {
 			t.Fatalf("%s: row %d: upper bound %g of the distance %g", what, i, upper[i], own)
 		}
@@ -26,7 +26,7 @@ func checkBounds(t *testing.T, what string, codes []int32, upper, lower, rows, c
 			if j == int(got) || equal(c, centroids[int(got)*dim:][:dim]) {
 				continue
 			}
-			if other := math.Sqrt(SqDist64(row, c)); !(float64(lower[i]) <= other*(1+1e-12)) && other == other {
+			if other := math.Sqrt(distance(row, c)); !(float64(lower[i]) <= other*(1+1e-12)) && other == other {
 				t.Fatalf("%s: row %d: lower bound %g of the distance %g to centroid %d", what, i, lower[i], other, j)
 			}
 		}
