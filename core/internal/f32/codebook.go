@@ -22,6 +22,7 @@ type Codebook struct {
 	K, Dim    int
 	centroids []float32 // K*Dim, row-major
 	level     cpu.Level
+	copyOf    map[int32]int32 // of centroids equal to an earlier one, which no code names: the earliest such
 
 	plain space
 	// Rows and centroids far from the origin and close to one another would all lie within the error of a score, which
@@ -36,6 +37,7 @@ type Codebook struct {
 // space is centroids as the kernels take them.
 type space struct {
 	centroids []float32 // row-major
+	distinct  int       // how many are packed, copies left out
 	groups    []group
 	packed    []float32 // the groups' centroids, each group [Dim][size]
 	bias      []float32 // per packed centroid: -|c|²/2, and -Inf where a group is filled up
@@ -75,12 +77,17 @@ var seed = maphash.MakeSeed()
 func (b *Codebook) distinct() []int32 {
 	ids := make([]int32, 0, b.K)
 	seen := make(map[uint64]int32, b.K)
+	b.copyOf = nil
 	for j := range b.K {
 		c := b.centroid(j)
 		h := maphash.Bytes(seed, unsafe.Slice((*byte)(unsafe.Pointer(&c[0])), 4*b.Dim))
 		if i, ok := seen[h]; !ok {
 			seen[h] = int32(j)
 		} else if equal(c, b.centroid(int(i))) {
+			if b.copyOf == nil {
+				b.copyOf = make(map[int32]int32)
+			}
+			b.copyOf[int32(j)] = i
 			continue
 		}
 		ids = append(ids, int32(j))
@@ -152,7 +159,7 @@ func (s *space) set(l cpu.Level, centroids []float32, ids []int32, k, dim int) {
 // takes the rest, filled up with zeros whose bias keeps them from winning.
 func (s *space) pack(l cpu.Level, ids []int32, dim int) {
 	sizes := shapes[l].sizes
-	s.groups = s.groups[:0]
+	s.distinct, s.groups = len(ids), s.groups[:0]
 	slots := 0
 	for left := len(ids); left > 0; {
 		size := sizes[0]
