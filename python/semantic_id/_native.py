@@ -11,9 +11,7 @@ import _thread
 import atexit
 import importlib
 import os
-import platform
 import sys
-import sysconfig
 import threading
 import time
 import weakref
@@ -112,6 +110,9 @@ def _load() -> Facade:
 
 
 def _import_extension() -> Facade:
+    import platform
+    import sysconfig
+
     problem = unsupported(sys.platform, platform.libc_ver()[0], bool(sysconfig.get_config_var("Py_GIL_DISABLED")))
     if problem:
         raise NativeLibraryError(problem)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _files, _native
+from .. import _native
 from .._arrays import CodeMatrix, FloatMatrix, as_codes, as_matrix, as_weights, is_float32, to_float32
 from .._devices import check_device
 from .._estimator import Estimator
@@ -442,6 +442,8 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
             If it cannot be written; what was there before stays.
         """
         codebooks = self._codebooks()
+        from .. import _files  # zip, hashes and more: only for those who save or load
+
         _files.save_rq_kmeans(path, self.get_params(), codebooks)
 
     @classmethod
@@ -469,6 +471,8 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         ValueError
             If it is a model of another type.
         """
+        from .. import _files
+
         check_device(device)
         meta, codebooks = _files.load_model(path, "RQKMeans")
         model = cls(**{name: meta[name] for name in _SAVED})
