@@ -79,8 +79,8 @@ func (b *Codebook) Scores(dst, errs []float32, p *Panels) {
 			}
 		}
 	}
-	for j, i := range b.copyOf {
-		copy(dst[int(j)*n:][:n], dst[int(i)*n:][:n])
+	for i, j := range b.copies {
+		copy(dst[int(j)*n:][:n], dst[int(b.originals[i])*n:][:n])
 	}
 	if errs != nil {
 		for i := range errs[:n] {
