@@ -200,7 +200,7 @@ def test_sdist_holds_what_a_build_needs(dists: tuple[Path, Path]) -> None:
         n for n in names if ".." in n or re.search(r"__pycache__|\.py[co]$|\.so$|/_gopy|/build/|\.venv|\.git", n)
     ]
     kept = {n.removeprefix(f"{top}/") for n in names}
-    assert {"LICENSE", "README.md", "go.mod", "go.sum", "pyproject.toml", "setup.py"} <= kept
+    assert {"LICENSE", "LICENSE-THIRD-PARTY", "README.md", "go.mod", "go.sum", "pyproject.toml", "setup.py"} <= kept
     assert {"capi/capi.go", "capi/semantic_id.h", "core/version.go", "tools/go.sum", "tools/pyabi/Python.h"} <= kept
     for folder in ("core", "capi", "tools", "python"):
         for path in (ROOT / folder).rglob("*"):

@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import pty
-import resource
 import shutil
 import signal
 import stat
@@ -27,6 +26,7 @@ COMMAND = [sys.executable, "-m", "semantic_id.cli"]
 N, D = 300, 6
 X = np.random.default_rng(0).normal(size=(N, D)).astype(np.float32)
 IDS = [f"item {n}" for n in range(N)]
+SMALL_FILES = ("bash", "-c", 'ulimit -f 20; exec "$@"', "bash")  # of 20 KiB
 FIT = ("--levels", "3", "--clusters", "5")
 
 
@@ -453,17 +453,13 @@ def test_full_disk_while_writing_ids(here, out):
     np.save(here / "big.npy", big)
     (here / out).write_text("old")
     words = [f"{out}: File too large"]
-    fails("encode", "big.npy", "--model", "model", "--out", out, cwd=here, words=words, preexec_fn=_small_files)
-
-
-def _small_files():
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    fails("encode", "big.npy", "--model", "model", "--out", out, cwd=here, words=words, prefix=SMALL_FILES)
 
 
 def test_full_disk_while_writing_a_model(here):
     np.save(here / "wide.npy", np.random.default_rng(0).normal(size=(50, 400)))
     arguments = ("fit", "wide.npy", "--levels", "1", "--clusters", "40", "--model", "model")
-    fails(*arguments, cwd=here, words=["model", "File too large"], preexec_fn=_small_files)
+    fails(*arguments, cwd=here, words=["model", "File too large"], prefix=SMALL_FILES)
 
 
 def test_full_disk(here):

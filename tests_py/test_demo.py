@@ -147,7 +147,7 @@ def test_same_again(demo, monkeypatch, capsys):
 
 
 def test_readme_shows_this_demo(demo):
-    """If this fails, fits have changed: run `make demo`, copy digits.png to docs/images/ and the figures to README."""
+    """If this fails, fits have changed: if they were meant to, run docs/images/refresh.py."""
     where, out = demo
     fresh = (where / "demo-output" / "digits.png").read_bytes()
     assert source((ROOT / "docs" / "images" / "digits.png").read_bytes()) == source(fresh)

@@ -1,5 +1,6 @@
 """Embeddings from any container: what is accepted, what is copied, and what each refusal says."""
 
+import array
 import importlib.util
 import tracemalloc
 import warnings
@@ -113,6 +114,16 @@ def test_lists():
     rows = np.empty(6, object)
     rows[:] = list(X)
     same(rows)
+
+
+def test_whatever_asarray_takes():
+    class Array:
+        def __array__(self, dtype=None, copy=None):
+            return X.astype(dtype or np.float64)
+
+    same(Array())
+    assert np.shares_memory(same(memoryview(X)), X)
+    same([array.array("f", [1.0, 2.0])], np.float32([[1, 2]]))
 
 
 def test_conversion_goes_in_chunks():

@@ -168,6 +168,15 @@ def test_a_base_class_is_abstract_and_can_be_derived_from():
         signs.decode([[1, 0]])
 
 
+def test_encoders_are_encoders():
+    for cls in (semantic_id.RQKMeans, semantic_id.RQVAE):
+        assert issubclass(cls, semantic_id.core.BaseSemanticEncoder)
+    for cls in (semantic_id.UniqueIdResolver, semantic_id.SinkhornResolver, semantic_id.CapacityResolver):
+        assert issubclass(cls, semantic_id.uniqueness.resolver.BaseResolver)
+    for cls in (semantic_id.InMemoryCollisionStore, semantic_id.SQLiteCollisionStore):
+        assert issubclass(cls, semantic_id.uniqueness.stores.CollisionStore)
+
+
 def test_a_store_of_ones_own():
     class Store(semantic_id.uniqueness.stores.CollisionStore):
         def __init__(self):

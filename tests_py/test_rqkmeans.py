@@ -1,5 +1,6 @@
 """RQKMeans as its documentation says."""
 
+import copy
 import logging
 import warnings
 
@@ -369,6 +370,10 @@ def test_decode_in_pieces(model, blobs, monkeypatch):
     got = model.decode(codes)
     monkeypatch.undo()
     np.testing.assert_array_equal(got, model.decode(codes))
+    monkeypatch.setattr("semantic_id._native._PIECE_BYTES", 1000)
+    codes[1234, 1] = 10
+    with pytest.raises(CodeError, match="code out of range: 10 at row 1234, level 1"):
+        model.decode(codes)
 
 
 @pytest.mark.parametrize("code", [20, -1, 2**31 - 1, 2**31, -(2**31) - 1, 2**40])
@@ -450,11 +455,15 @@ def test_a_view_of_an_array_that_changes(blobs):
     np.testing.assert_array_equal(model.encode(blobs), 4 - before)
 
 
-def test_a_model_made_by_hand():
+def test_a_model_made_by_hand(tmp_path):
     model = RQKMeans(n_levels=2, n_clusters=2)
     model.codebooks_ = [np.float64([[0, 0], [10, 0]]), np.float32([[0, 0], [0, 1]])]
     assert model.encode([[9, 1], [1, 0]]).tolist() == [[1, 1], [0, 0]]
     assert model.decode([[1, 1]]).tolist() == [[10, 1]]
+    model.codebooks_ = [[[0, 0], [10, 0]], [[0, 0], [0, 1]]]
+    assert copy.deepcopy(model).decode([[1, 1]]).tolist() == [[10, 1]]
+    model.save(tmp_path / "model")
+    assert RQKMeans.load(tmp_path / "model").decode([[1, 1]]).tolist() == [[10, 1]]
     model.codebooks_ = [np.zeros((2, 2)), np.zeros((2, 3))]
     with pytest.raises(ShapeMismatchError, match=r"codebooks_ have shapes \[\(2, 2\), \(2, 3\)\]"):
         model.encode([[9, 1]])

@@ -204,7 +204,11 @@ func TestFaults(t *testing.T) {
 	for _, place := range places {
 		for _, dead := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/dead=%v", place.name, dead), func(t *testing.T) {
-				for failAt := 1; ; failAt++ {
+				step := 1
+				if testing.Short() {
+					step = 5
+				}
+				for failAt := 1; ; failAt += step {
 					parent := filepath.Join(t.TempDir(), "parent")
 					must(t, os.Mkdir(parent, 0o777))
 					dir := filepath.Join(parent, "model")

@@ -105,7 +105,7 @@ func TestRefusesHostileArrays(t *testing.T) {
 	good := npy(1, header("'<f4'", "False", "(2, 3)"), values)
 	nan := npy(1, header("'<f4'", "False", "(2, 3)"), []float32{1, 2, 3, 4, float32(math.NaN()), 6})
 	const one = "codebook_0.npy"
-	big := make([]byte, 64<<20)
+	big := make([]byte, 4<<20)
 	for name, c := range map[string]struct {
 		file     []byte
 		clusters []int

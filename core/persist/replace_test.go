@@ -40,7 +40,7 @@ func TestConcurrent(t *testing.T) {
 			for range 2 {
 				readers.Go(func() {
 					last := int64(-1)
-					for ctx.Err() == nil {
+					for ; ctx.Err() == nil; time.Sleep(time.Millisecond) {
 						if m, err := LoadRQKMeans(dir); err == nil {
 							last = *m.RandomState
 						} else if last >= 0 || !errors.Is(err, fs.ErrNotExist) {
@@ -115,7 +115,7 @@ func TestReplacedDuringLoadWithoutChecksums(t *testing.T) {
 	defer stop()
 	go func() {
 		defer stop()
-		for seed := range int64(300) {
+		for seed := range int64(100) {
 			if err := save(seed); err != nil {
 				t.Error(err)
 			}

@@ -11,9 +11,8 @@ import _thread
 import atexit
 import importlib
 import os
-import platform
+import re
 import sys
-import sysconfig
 import threading
 import time
 import weakref
@@ -112,7 +111,9 @@ def _load() -> Facade:
 
 
 def _import_extension() -> Facade:
-    problem = unsupported(sys.platform, platform.libc_ver()[0], bool(sysconfig.get_config_var("Py_GIL_DISABLED")))
+    import platform
+
+    problem = unsupported(sys.platform, platform.libc_ver()[0], "t" in getattr(sys, "abiflags", ""))
     if problem:
         raise NativeLibraryError(problem)
     try:
@@ -211,14 +212,17 @@ _error_text = _ErrorText()
 _running: dict[int, npt.NDArray[np.int64]] = {}  # the control blocks of long calls, by address
 
 
-def _raise(kind: int, text: npt.NDArray[np.uint8]) -> NoReturn:
+def _raise(kind: int, text: npt.NDArray[np.uint8], first_row: int = 0) -> NoReturn:
+    """Raise what an error kind stands for. `first_row` is the number of the row that the call knew as row 0."""
     message = text.tobytes().partition(b"\0")[0].decode("utf-8", "replace")
+    if first_row:
+        message = re.sub(r"\brow (\d+)", lambda row: f"row {int(row[1]) + first_row}", message)
     if kind == _CANCELED:
         raise SystemExit("semantic-id: a call was ended because Python is shutting down")
     raise _EXCEPTIONS.get(kind, SemanticIdError)(message.removeprefix("rqkmeans: "))
 
 
-def _call_long(call: Callable[[int, int, int], int], progress: Progress | None) -> None:
+def _call_long(call: Callable[[int, int, int], int], progress: Progress | None, first_row: int = 0) -> None:
     """Make a call that may take long.
 
     Parameters
@@ -227,6 +231,8 @@ def _call_long(call: Callable[[int, int, int], int], progress: Progress | None) 
         Gets the address of a control block and the address and length of an error text, and returns a kind.
     progress : Progress or None
         Told, a few times a second, how far the call is.
+    first_row : int
+        As in `_raise`.
     """
     control = np.zeros(_CONTROL_WORDS, np.int64)
     text = np.zeros(_TEXT_BYTES, np.uint8)
@@ -269,7 +275,7 @@ def _call_long(call: Callable[[int, int, int], int], progress: Progress | None) 
     if isinstance(result, BaseException):
         raise result
     if result:
-        _raise(result, text)
+        _raise(result, text, first_row)
 
 
 def _progress(title: str, unit: str, levels: int, steps: int) -> Progress:
@@ -319,8 +325,8 @@ class Quantizer:
         self.handle = int(out[0])
         weakref.finalize(self, _free, self.handle, os.getpid()).atexit = False
 
-    def encode(self, x: FloatMatrix, batch_size: int | None, verbose: bool) -> CodeMatrix:
-        """Return the codes of `x`, float32, C-ordered, of `dim` columns."""
+    def encode(self, x: FloatMatrix, batch_size: int | None, verbose: bool, first_row: int = 0) -> CodeMatrix:
+        """Return the codes of `x`, float32, C-ordered, of `dim` columns. Errors count rows from `first_row`."""
         rows, dim = x.shape
         codes = np.empty((rows, self.levels), np.int32)
         if rows * self.cost < _LONG:
@@ -329,7 +335,7 @@ class Quantizer:
                 self.handle, _address(x), rows, dim, batch_size or 0, _address(codes), 0, text.address, _TEXT_BYTES
             )
             if kind:
-                _raise(kind, text.bytes)
+                _raise(kind, text.bytes, first_row)
             return codes
 
         def call(control: int, text: int, size: int) -> int:
@@ -337,7 +343,7 @@ class Quantizer:
                 self.handle, _address(x), rows, dim, batch_size or 0, _address(codes), control, text, size
             )
 
-        _call_long(call, _progress("encode", "rows", 1, rows) if verbose else None)
+        _call_long(call, _progress("encode", "rows", 1, rows) if verbose else None, first_row)
         return codes
 
     def decode(self, codes: CodeMatrix) -> FloatMatrix:
@@ -352,7 +358,7 @@ class Quantizer:
                 self.handle, _address(part), len(part), self.levels, _address(out[low:]), text.address, _TEXT_BYTES
             )
             if kind:
-                _raise(kind, text.bytes)
+                _raise(kind, text.bytes, low)
         return out
 
 

@@ -1,7 +1,7 @@
 """Checks of constructor parameters, as `fit` makes them: each error names the value and what would do."""
 
 import math
-import secrets
+import os
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any
@@ -39,7 +39,7 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
 def check_seed(random_state: Any) -> int:
     """Return the 64-bit seed that `random_state` stands for: for None a new one each time, for a generator its next."""
     if random_state is None:
-        return secrets.randbits(64)
+        return int.from_bytes(os.urandom(8), "little")
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(0, 2**64, dtype=np.uint64))
     if isinstance(random_state, np.random.RandomState):

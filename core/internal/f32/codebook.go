@@ -22,6 +22,8 @@ type Codebook struct {
 	K, Dim    int
 	centroids []float32 // K*Dim, row-major
 	level     cpu.Level
+	copies    []int32 // the centroids equal to an earlier one, which no code names
+	originals []int32 // and that earlier one
 
 	plain space
 	// Rows and centroids far from the origin and close to one another would all lie within the error of a score, which
@@ -36,6 +38,7 @@ type Codebook struct {
 // space is centroids as the kernels take them.
 type space struct {
 	centroids []float32 // row-major
+	distinct  int       // how many are packed, copies left out
 	groups    []group
 	packed    []float32 // the groups' centroids, each group [Dim][size]
 	bias      []float32 // per packed centroid: -|c|²/2, and -Inf where a group is filled up
@@ -63,7 +66,7 @@ func (b *Codebook) Set(centroids []float32, k, dim int) {
 	b.K, b.Dim, b.centroids, b.level = k, dim, centroids, cpu.Use()
 	b.exactOnce = sync.Once{}
 	ids := b.distinct()
-	b.plain.set(b.level, centroids, ids, k, dim)
+	b.plain.set(b.level, centroids, ids, b.copies, k, dim)
 	b.center(ids)
 }
 
@@ -75,12 +78,14 @@ var seed = maphash.MakeSeed()
 func (b *Codebook) distinct() []int32 {
 	ids := make([]int32, 0, b.K)
 	seen := make(map[uint64]int32, b.K)
+	b.copies, b.originals = b.copies[:0], b.originals[:0]
 	for j := range b.K {
 		c := b.centroid(j)
 		h := maphash.Bytes(seed, unsafe.Slice((*byte)(unsafe.Pointer(&c[0])), 4*b.Dim))
 		if i, ok := seen[h]; !ok {
 			seen[h] = int32(j)
 		} else if equal(c, b.centroid(int(i))) {
+			b.copies, b.originals = append(b.copies, int32(j)), append(b.originals, i)
 			continue
 		}
 		ids = append(ids, int32(j))
@@ -118,31 +123,35 @@ func (b *Codebook) center(ids []int32) {
 		Sub(shifted[j*b.Dim:][:b.Dim], b.mean)
 	}
 	s := new(space)
-	s.set(b.level, shifted, ids, b.K, b.Dim)
+	s.set(b.level, shifted, ids, b.copies, b.K, b.Dim)
 	if s.bound.c < b.plain.bound.c/2 {
 		b.centered = s
 	}
 }
 
-// set prepares s for those of the k centroids that ids lists, in ascending order.
-func (s *space) set(l cpu.Level, centroids []float32, ids []int32, k, dim int) {
+// set prepares s for k centroids: ids, in ascending order, and the copies of some of these.
+func (s *space) set(l cpu.Level, centroids []float32, ids, copies []int32, k, dim int) {
 	s.centroids = centroids
 	s.half, s.norm = resize(s.half, k), resize(s.norm, k)
-	for j := range s.half {
-		s.half[j], s.norm[j] = math.Inf(-1), 0
-	}
 	t := scratches.Get().(*scratch)
 	defer scratches.Put(t)
-	t.distances, t.row = resize(t.distances, k), resize(t.row, dim)
+	t.row = resize(t.row, dim)
 	clear(t.row)
-	t.panels.packAll(l, centroids, dim)
-	t.panels.SqDists64(t.distances, t.row)
 	var c, w float64
-	for _, j := range ids {
-		s.half[j] = -t.distances[j] / 2
-		s.norm[j] = math.Sqrt(t.distances[j]) * slack
-		_, prefix := t.panels.normsOf(int(j))
-		c, w = max(c, s.norm[j]), max(w, prefixNorm(prefix, dim)) // max keeps a NaN
+	block := blockRows(l, dim)
+	for first := 0; first < k; first += block {
+		n := min(block, k-first)
+		t.panels.packAll(l, centroids[first*dim:][:n*dim], dim)
+		t.distances = resize(t.distances, n)
+		t.panels.SqDists64(t.distances, t.row)
+		for j, d := range t.distances {
+			_, prefix := t.panels.normsOf(j)
+			s.half[first+j], s.norm[first+j] = -d/2, math.Sqrt(d)*slack
+			c, w = max(c, s.norm[first+j]), max(w, prefixNorm(prefix, dim)) // max keeps a NaN
+		}
+	}
+	for _, j := range copies {
+		s.half[j] = math.Inf(-1)
 	}
 	s.bound = newBound(dim, c, w)
 	s.pack(l, ids, dim)
@@ -152,7 +161,7 @@ func (s *space) set(l cpu.Level, centroids []float32, ids []int32, k, dim int) {
 // takes the rest, filled up with zeros whose bias keeps them from winning.
 func (s *space) pack(l cpu.Level, ids []int32, dim int) {
 	sizes := shapes[l].sizes
-	s.groups = s.groups[:0]
+	s.distinct, s.groups = len(ids), s.groups[:0]
 	slots := 0
 	for left := len(ids); left > 0; {
 		size := sizes[0]

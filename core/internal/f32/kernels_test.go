@@ -226,7 +226,7 @@ func TestBound(t *testing.T) {
 	})
 }
 
-// TestSqDists64 wants the bits of SqDist64.
+// TestSqDists64 wants the bits of the definition.
 func TestSqDists64(t *testing.T) {
 	forEachLevel(t, func(t *testing.T) {
 		for _, s := range []struct{ rows, dim, points int }{{1, 1, 1}, {3, 2, 2}, {16, 5, 3}, {33, 7, 1}, {70, 31, 4}, {64, 64, 5}, {5, 3, 0}} {
@@ -239,7 +239,7 @@ func TestSqDists64(t *testing.T) {
 				dst.checkIntact(t)
 				for j := range s.points {
 					for i := range s.rows {
-						got, want := dst.in[j*s.rows+i], SqDist64(rows[i*s.dim:][:s.dim], points[j*s.dim:][:s.dim])
+						got, want := dst.in[j*s.rows+i], distance(rows[i*s.dim:][:s.dim], points[j*s.dim:][:s.dim])
 						if math.Float64bits(got) != math.Float64bits(want) {
 							t.Fatalf("%+v, row %d, point %d: %x, want %x", s, i, j, got, want)
 						}
@@ -264,7 +264,7 @@ func TestPackIndex(t *testing.T) {
 		point, dst := normals(2, dim), make([]float64, len(index))
 		p.SqDists64(dst, point)
 		for i, at := range index {
-			if want := SqDist64(rows[int(at)*dim:][:dim], point); dst[i] != want {
+			if want := distance(rows[int(at)*dim:][:dim], point); dst[i] != want {
 				t.Fatalf("row %d of the list: %v, want %v", i, dst[i], want)
 			}
 		}

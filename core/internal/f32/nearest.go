@@ -46,10 +46,7 @@ func (b *Codebook) NearestBounds(codes []int32, upper, lower, rows []float32) {
 
 // NearestPanels is NearestBounds for packed rows; upper and lower may be nil. It panics if the lengths do not fit.
 func (b *Codebook) NearestPanels(codes []int32, upper, lower []float32, p *Panels) {
-	if p.Dim != b.Dim || p.Rows != len(codes) || p.level != b.level {
-		panic(fmt.Sprintf("f32: panels of %d rows of %d elements for %v, room for %d codes, centroids of %d elements for %v",
-			p.Rows, p.Dim, p.level, len(codes), b.Dim, b.level))
-	}
+	b.checkPanels(len(codes), p)
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
 	b.plain.search(s, b.level, p, p.data)
@@ -63,6 +60,43 @@ func (b *Codebook) NearestPanels(codes []int32, upper, lower []float32, p *Panel
 	}
 	if upper != nil {
 		s.bounds(upper[:len(codes)], lower[:len(codes)])
+	}
+}
+
+// Scores sets dst[j*p.Rows+i] to the score r·c - |c|²/2 of row i and centroid j, in float32: half of |r|² less the squared
+// distance. No score of row i is off by more than errs[i], which is +Inf where float32 may overflow; errs may be nil. It
+// panics if the lengths do not fit.
+func (b *Codebook) Scores(dst, errs []float32, p *Panels) {
+	b.checkPanels(len(dst)/b.K, p)
+	lanes, n := shapes[b.level].lanes, p.Rows
+	var tile [maxLanes * maxGroup]float32
+	for first := 0; first < n; first += lanes {
+		panel := p.data[first*b.Dim:][:lanes*b.Dim]
+		for _, g := range b.plain.groups {
+			scoresTile(b.level, tile[:], panel, b.plain.packed[g.first*b.Dim:][:g.size*b.Dim], b.plain.bias[g.first:][:g.size], b.Dim)
+			for i := range min(g.size, b.plain.distinct-g.first) {
+				copy(dst[int(b.plain.ids[g.first+i])*n:][:n][first:], tile[i*lanes:][:lanes])
+			}
+		}
+	}
+	for i, j := range b.copies {
+		copy(dst[int(j)*n:][:n], dst[int(b.originals[i])*n:][:n])
+	}
+	if errs != nil {
+		for i := range errs[:n] {
+			e := b.plain.bound.row(p.normsOf(i))
+			errs[i] = float32(e*(1+0x1p-22) + 0x1p-149)
+			if !(e < math.MaxFloat32) {
+				errs[i] = float32(math.Inf(1))
+			}
+		}
+	}
+}
+
+func (b *Codebook) checkPanels(rows int, p *Panels) {
+	if p.Dim != b.Dim || p.Rows != rows || p.level != b.level {
+		panic(fmt.Sprintf("f32: panels of %d rows of %d elements for %v, room for %d rows, centroids of %d elements for %v",
+			p.Rows, p.Dim, p.level, rows, b.Dim, b.level))
 	}
 }
 

@@ -16,7 +16,7 @@ func checkBounds(t *testing.T, what string, codes []int32, upper, lower, rows, c
 		if want := oracle(row, centroids, k); got != want {
 			t.Fatalf("%s: row %d: code %d, want %d", what, i, got, want)
 		}
-		own := math.Sqrt(SqDist64(row, centroids[int(got)*dim:][:dim]))
+		own := math.Sqrt(distance(row, centroids[int(got)*dim:][:dim]))
 		if !(float64(upper[i]) >= own*(1-1e-12)) && own == own {
 			t.Fatalf("%s: row %d: upper bound %g of the distance %g", what, i, upper[i], own)
 		}
@@ -26,7 +26,7 @@ func checkBounds(t *testing.T, what string, codes []int32, upper, lower, rows, c
 			if j == int(got) || equal(c, centroids[int(got)*dim:][:dim]) {
 				continue
 			}
-			if other := math.Sqrt(SqDist64(row, c)); !(float64(lower[i]) <= other*(1+1e-12)) && other == other {
+			if other := math.Sqrt(distance(row, c)); !(float64(lower[i]) <= other*(1+1e-12)) && other == other {
 				t.Fatalf("%s: row %d: lower bound %g of the distance %g to centroid %d", what, i, lower[i], other, j)
 			}
 		}
@@ -116,6 +116,40 @@ func TestFewRowsNeedFloat64(t *testing.T) {
 				t.Logf("%.2f %% of the rows", 100*share)
 				if share > c.most {
 					t.Errorf("float32 leaves %.2f %% of the rows open, want at most %.2f %%", 100*share, 100*c.most)
+				}
+			})
+		})
+	}
+}
+
+func TestScores(t *testing.T) {
+	for _, c := range append([]hardCase{{"normal", atScale(1, 1)}}, hardCases...) {
+		t.Run(c.name, func(t *testing.T) {
+			forEachLevel(t, func(t *testing.T) {
+				for _, s := range []struct{ n, k, dim int }{{1, 1, 1}, {70, 40, 2}, {33, 29, 9}, {5, 14, 64}} {
+					rows, centroids := c.make(rand.New(rand.NewPCG(uint64(s.k), uint64(s.dim))), s.n, s.k, s.dim)
+					var p Panels
+					p.Pack(rows, s.dim)
+					dst, errs := guardedSlice[float32](s.n*s.k, -7), guardedSlice[float32](s.n, -7)
+					NewCodebook(centroids, s.k, s.dim).Scores(dst.in, errs.in, &p)
+					dst.checkIntact(t)
+					errs.checkIntact(t)
+					for i, e := range errs.in {
+						if e <= 0 || e != e {
+							t.Fatalf("%+v: row %d: error %v", s, i, e)
+						}
+						row := rows[i*s.dim:][:s.dim]
+						for j := range s.k {
+							dot, _ := dot64(row, centroids[j*s.dim:])
+							norm, _ := dot64(centroids[j*s.dim:][:s.dim], centroids[j*s.dim:])
+							if got, want := float64(dst.in[j*s.n+i]), dot-norm/2; float64(e) < math.Inf(1) && !(math.Abs(got-want) <= float64(e)) {
+								t.Fatalf("%+v: row %d, centroid %d: %g, want %g ± %g", s, i, j, got, want, e)
+							}
+						}
+					}
+					if c.name == "normal" && errs.in[0] > 3e-4 {
+						t.Errorf("%+v: error %g", s, errs.in[0])
+					}
 				}
 			})
 		})

@@ -22,13 +22,16 @@ var shapes = [...]shape{
 	cpu.AVX512:  {32, []int{14, 8, 4, 2}},
 }
 
-const maxLanes = 32
+const (
+	maxLanes = 32
+	maxGroup = 14
+)
 
 // nearestTileGeneric keeps, per row of a panel, the best score so far, the second best and the best one's id:
 // state[0][lane], state[1][lane] and state[2][lane] (an int32). A score is a dot product plus the centroid's bias.
 func nearestTileGeneric(state, panel, group, bias []float32, ids []int32, lanes, dim int) {
 	best, second, id := state[:lanes], state[lanes:2*lanes], state[2*lanes:3*lanes]
-	var sums [maxLanes * 14]float32
+	var sums [maxLanes * maxGroup]float32
 	products(sums[:], panel, group, lanes, len(bias), dim)
 	for j, b := range bias {
 		for i, s := range sums[j*lanes : (j+1)*lanes] {

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import _files, _native
+from .. import _native
 from .._arrays import CodeMatrix, FloatMatrix, as_codes, as_matrix, as_weights, is_float32, to_float32
 from .._devices import check_device
 from .._estimator import Estimator
@@ -249,10 +249,9 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         _log.info(
             "fitted %s to %d rows of %d columns: iterations %s, inertia %s", self, n, dim, fitted.n_iter, fitted.inertia
         )
-        self.codebooks_ = _freeze(fitted.codebooks)
-        self.D_ = self.n_features_in_ = dim
-        self.inertia_ = fitted.inertia
-        self.n_iter_ = fitted.n_iter
+        learned = {"codebooks_": _freeze(fitted.codebooks), "D_": dim, "n_features_in_": dim}
+        learned |= {"inertia_": fitted.inertia, "n_iter_": fitted.n_iter}
+        self.__dict__.update(learned)  # in one step, so that Ctrl-C leaves the old model or the new one
         return fitted.codes
 
     def _check_clusters(self, rows: int) -> list[int]:
@@ -342,9 +341,7 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
             blocks = tqdm(blocks, desc="encode", unit=" blocks")
         for low in blocks:
             block = to_float32(rows[low : low + step], low)
-            if self.metric == "cosine":
-                _check_no_zero_row(block, low)  # here, as the library does not know the number of the block's first row
-            codes[low : low + step] = quantizer.encode(block, batch_size, verbose=False)
+            codes[low : low + step] = quantizer.encode(block, batch_size, verbose=False, first_row=low)
         return codes
 
     @staticmethod
@@ -441,7 +438,9 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         OSError
             If it cannot be written; what was there before stays.
         """
-        codebooks = self._codebooks()
+        codebooks = [np.asarray(b, np.float32) for b in self._codebooks()]
+        from .. import _files  # zip, hashes and more: only for those who save or load
+
         _files.save_rq_kmeans(path, self.get_params(), codebooks)
 
     @classmethod
@@ -469,6 +468,8 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         ValueError
             If it is a model of another type.
         """
+        from .. import _files
+
         check_device(device)
         meta, codebooks = _files.load_model(path, "RQKMeans")
         model = cls(**{name: meta[name] for name in _SAVED})
@@ -505,7 +506,8 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         return quantizer
 
     def __getstate__(self) -> tuple[dict[str, Any], list[bool]]:
-        return self.__dict__.copy(), [not b.flags.writeable for b in self.__dict__.get("codebooks_", [])]
+        books = self.__dict__.get("codebooks_", [])
+        return self.__dict__.copy(), [isinstance(b, np.ndarray) and not b.flags.writeable for b in books]
 
     def __setstate__(self, state: tuple[dict[str, Any], list[bool]]) -> None:
         values, frozen = state
@@ -535,11 +537,3 @@ def _is_frozen(array: Any) -> bool:
             return False
         array = array.base
     return True
-
-
-def _check_no_zero_row(block: FloatMatrix, first_row: int) -> None:
-    empty = ~block.any(axis=1)
-    if empty.any():
-        raise ValueError(
-            f"a row of zeros has no direction: row {first_row + int(empty.argmax())}; leave it out or use metric='l2'"
-        )

@@ -3,11 +3,12 @@
 from typing import Any
 
 from .._later import not_yet
+from ..core import BaseSemanticEncoder
 
 __all__ = ["RQVAE"]
 
 
-class RQVAE:
+class RQVAE(BaseSemanticEncoder):
     """Residual-quantized variational autoencoder. It has not landed yet: making one raises NotImplementedError.
 
     Parameters
@@ -16,7 +17,9 @@ class RQVAE:
         Not used.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __new__(
+        cls, *args: Any, **kwargs: Any
+    ) -> "RQVAE":  # __init__ is too late: an abstract method is an error first
         raise not_yet("RQVAE", "the RQ-VAE part")
 
     @classmethod
