@@ -1,7 +1,5 @@
 package f32
 
-//go:generate go run -C _asm ./bounds -out ../bounds_amd64.s -stubs ../bounds_stubs_amd64.go -pkg f32
-
 import (
 	"fmt"
 	"math"

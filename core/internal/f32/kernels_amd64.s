@@ -2603,6 +2603,242 @@ loop:
 	VZEROUPPER
 	RET
 
+// func sqDistsAtAVX512(dst *float32, x *float32, rows *float32, at *int32, n int, dim int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·sqDistsAtAVX512(SB), NOSPLIT, $0-48
+	MOVQ  dst+0(FP), AX
+	MOVQ  x+8(FP), CX
+	MOVQ  rows+16(FP), DX
+	MOVQ  at+24(FP), BX
+	MOVQ  n+32(FP), SI
+	MOVQ  dim+40(FP), DI
+	MOVQ  DI, R8
+	SHLQ  $0x02, R8
+	MOVQ  DI, R9
+	ANDQ  $0x0000000f, R9
+	SHRQ  $0x04, DI
+	MOVQ  $0x00000001, R10
+	SHLXQ R9, R10, R10
+	DECQ  R10
+	KMOVW R10, K1
+
+four:
+	CMPQ    SI, $0x04
+	JL      fourEnd
+	MOVLQSX (BX), R10
+	IMULQ   R8, R10
+	ADDQ    DX, R10
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	MOVLQSX 4(BX), R11
+	IMULQ   R8, R11
+	ADDQ    DX, R11
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	MOVLQSX 8(BX), R12
+	IMULQ   R8, R12
+	ADDQ    DX, R12
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z5, Z5, Z5
+	MOVLQSX 12(BX), R13
+	IMULQ   R8, R13
+	ADDQ    DX, R13
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z7, Z7, Z7
+	XORQ    R14, R14
+	MOVQ    DI, R15
+
+fourPair:
+	CMPQ        R15, $0x02
+	JL          fourSingle
+	VMOVUPS     (CX)(R14*1), Z8
+	VSUBPS      (R10)(R14*1), Z8, Z9
+	VFMADD231PS Z9, Z9, Z0
+	VSUBPS      (R11)(R14*1), Z8, Z9
+	VFMADD231PS Z9, Z9, Z2
+	VSUBPS      (R12)(R14*1), Z8, Z9
+	VFMADD231PS Z9, Z9, Z4
+	VSUBPS      (R13)(R14*1), Z8, Z9
+	VFMADD231PS Z9, Z9, Z6
+	VMOVUPS     64(CX)(R14*1), Z8
+	VSUBPS      64(R10)(R14*1), Z8, Z9
+	VFMADD231PS Z9, Z9, Z1
+	VSUBPS      64(R11)(R14*1), Z8, Z9
+	VFMADD231PS Z9, Z9, Z3
+	VSUBPS      64(R12)(R14*1), Z8, Z9
+	VFMADD231PS Z9, Z9, Z5
+	VSUBPS      64(R13)(R14*1), Z8, Z9
+	VFMADD231PS Z9, Z9, Z7
+	ADDQ        $0x00000080, R14
+	SUBQ        $0x02, R15
+	JMP         fourPair
+
+fourSingle:
+	TESTQ       R15, R15
+	JZ          fourRest
+	VMOVUPS     (CX)(R14*1), Z8
+	VSUBPS      (R10)(R14*1), Z8, Z9
+	VFMADD231PS Z9, Z9, Z0
+	VSUBPS      (R11)(R14*1), Z8, Z9
+	VFMADD231PS Z9, Z9, Z2
+	VSUBPS      (R12)(R14*1), Z8, Z9
+	VFMADD231PS Z9, Z9, Z4
+	VSUBPS      (R13)(R14*1), Z8, Z9
+	VFMADD231PS Z9, Z9, Z6
+	ADDQ        $0x00000040, R14
+
+fourRest:
+	TESTQ       R9, R9
+	JZ          fourAdd
+	VMOVUPS.Z   (CX)(R14*1), K1, Z8
+	VMOVUPS.Z   (R10)(R14*1), K1, Z9
+	VSUBPS      Z9, Z8, Z9
+	VFMADD231PS Z9, Z9, Z0
+	VMOVUPS.Z   (R11)(R14*1), K1, Z9
+	VSUBPS      Z9, Z8, Z9
+	VFMADD231PS Z9, Z9, Z2
+	VMOVUPS.Z   (R12)(R14*1), K1, Z9
+	VSUBPS      Z9, Z8, Z9
+	VFMADD231PS Z9, Z9, Z4
+	VMOVUPS.Z   (R13)(R14*1), K1, Z9
+	VSUBPS      Z9, Z8, Z9
+	VFMADD231PS Z9, Z9, Z6
+
+fourAdd:
+	VADDPS        Z0, Z1, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y8
+	VADDPS        Y8, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X8
+	VADDPS        X8, X0, X0
+	VPERMILPS     $0x0e, X0, X8
+	VADDPS        X8, X0, X0
+	VPERMILPS     $0x01, X0, X8
+	VADDSS        X8, X0, X0
+	VMOVSS        X0, (AX)
+	VADDPS        Z2, Z3, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y8
+	VADDPS        Y8, Y2, Y2
+	VEXTRACTF128  $0x01, Y2, X8
+	VADDPS        X8, X2, X2
+	VPERMILPS     $0x0e, X2, X8
+	VADDPS        X8, X2, X2
+	VPERMILPS     $0x01, X2, X8
+	VADDSS        X8, X2, X2
+	VMOVSS        X2, 4(AX)
+	VADDPS        Z4, Z5, Z4
+	VEXTRACTF64X4 $0x01, Z4, Y8
+	VADDPS        Y8, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X8
+	VADDPS        X8, X4, X4
+	VPERMILPS     $0x0e, X4, X8
+	VADDPS        X8, X4, X4
+	VPERMILPS     $0x01, X4, X8
+	VADDSS        X8, X4, X4
+	VMOVSS        X4, 8(AX)
+	VADDPS        Z6, Z7, Z6
+	VEXTRACTF64X4 $0x01, Z6, Y8
+	VADDPS        Y8, Y6, Y6
+	VEXTRACTF128  $0x01, Y6, X8
+	VADDPS        X8, X6, X6
+	VPERMILPS     $0x0e, X6, X8
+	VADDPS        X8, X6, X6
+	VPERMILPS     $0x01, X6, X8
+	VADDSS        X8, X6, X6
+	VMOVSS        X6, 12(AX)
+	ADDQ          $0x10, AX
+	ADDQ          $0x10, BX
+	SUBQ          $0x04, SI
+	JMP           four
+
+fourEnd:
+one:
+	CMPQ    SI, $0x01
+	JL      oneEnd
+	MOVLQSX (BX), R10
+	IMULQ   R8, R10
+	ADDQ    DX, R10
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z11, Z11, Z11
+	XORQ    R11, R11
+	MOVQ    DI, R12
+
+onePair:
+	CMPQ        R12, $0x02
+	JL          oneSingle
+	VMOVUPS     (CX)(R11*1), Z0
+	VSUBPS      (R10)(R11*1), Z0, Z0
+	VFMADD231PS Z0, Z0, Z10
+	VMOVUPS     64(CX)(R11*1), Z0
+	VSUBPS      64(R10)(R11*1), Z0, Z0
+	VFMADD231PS Z0, Z0, Z11
+	ADDQ        $0x00000080, R11
+	SUBQ        $0x02, R12
+	JMP         onePair
+
+oneSingle:
+	TESTQ       R12, R12
+	JZ          oneRest
+	VMOVUPS     (CX)(R11*1), Z0
+	VSUBPS      (R10)(R11*1), Z0, Z0
+	VFMADD231PS Z0, Z0, Z10
+	ADDQ        $0x00000040, R11
+
+oneRest:
+	TESTQ       R9, R9
+	JZ          oneAdd
+	VMOVUPS.Z   (CX)(R11*1), K1, Z0
+	VMOVUPS.Z   (R10)(R11*1), K1, Z1
+	VSUBPS      Z1, Z0, Z1
+	VFMADD231PS Z1, Z1, Z10
+
+oneAdd:
+	VADDPS        Z10, Z11, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y0
+	VADDPS        Y0, Y10, Y10
+	VEXTRACTF128  $0x01, Y10, X0
+	VADDPS        X0, X10, X10
+	VPERMILPS     $0x0e, X10, X0
+	VADDPS        X0, X10, X10
+	VPERMILPS     $0x01, X10, X0
+	VADDSS        X0, X10, X10
+	VMOVSS        X10, (AX)
+	ADDQ          $0x04, AX
+	ADDQ          $0x04, BX
+	SUBQ          $0x01, SI
+	JMP           one
+
+oneEnd:
+	VZEROUPPER
+	RET
+
+// func atMostAVX512(mask *uint32, bound *uint16, offset *uint16, limit int, words int)
+// Requires: AVX, AVX512BW
+TEXT ·atMostAVX512(SB), NOSPLIT, $0-40
+	MOVQ         mask+0(FP), AX
+	MOVQ         bound+8(FP), CX
+	MOVQ         offset+16(FP), DX
+	MOVQ         words+32(FP), SI
+	MOVQ         limit+24(FP), BX
+	VMOVD        BX, X0
+	VPBROADCASTW X0, Z0
+
+loop:
+	TESTQ    SI, SI
+	JZ       end
+	VPADDUSW (DX), Z0, Z1
+	VPCMPUW  $0x05, (CX), Z1, K1
+	KMOVD    K1, BX
+	MOVL     BX, (AX)
+	ADDQ     $0x04, AX
+	ADDQ     $0x40, CX
+	ADDQ     $0x40, DX
+	DECQ     SI
+	JMP      loop
+
+end:
+	VZEROUPPER
+	RET
+
 // func nearestAVX2x6(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int, ahead *float32, stride int)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·nearestAVX2x6(SB), NOSPLIT, $192-64
@@ -4230,6 +4466,255 @@ loop:
 	DECQ        AX
 	JNZ         loop
 	VZEROUPPER
+	RET
+
+// func sqDistsAtAVX2(dst *float32, x *float32, rows *float32, at *int32, n int, dim int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·sqDistsAtAVX2(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         rows+16(FP), DX
+	MOVQ         at+24(FP), BX
+	MOVQ         n+32(FP), SI
+	MOVQ         dim+40(FP), DI
+	MOVQ         DI, R8
+	SHLQ         $0x02, R8
+	MOVQ         DI, R9
+	ANDQ         $0x00000007, R9
+	SHRQ         $0x03, DI
+	VMOVD        R9, X0
+	VPBROADCASTD X0, Y0
+	MOVQ         $0x0706050403020100, R10
+	VMOVQ        R10, X1
+	VPMOVZXBD    X1, Y1
+	VPCMPGTD     Y1, Y0, Y0
+
+four:
+	CMPQ    SI, $0x04
+	JL      fourEnd
+	MOVLQSX (BX), R10
+	IMULQ   R8, R10
+	ADDQ    DX, R10
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	MOVLQSX 4(BX), R11
+	IMULQ   R8, R11
+	ADDQ    DX, R11
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	MOVLQSX 8(BX), R12
+	IMULQ   R8, R12
+	ADDQ    DX, R12
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	MOVLQSX 12(BX), R13
+	IMULQ   R8, R13
+	ADDQ    DX, R13
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	XORQ    R14, R14
+	MOVQ    DI, R15
+
+fourPair:
+	CMPQ        R15, $0x02
+	JL          fourSingle
+	VMOVUPS     (CX)(R14*1), Y9
+	VSUBPS      (R10)(R14*1), Y9, Y10
+	VFMADD231PS Y10, Y10, Y1
+	VSUBPS      (R11)(R14*1), Y9, Y10
+	VFMADD231PS Y10, Y10, Y3
+	VSUBPS      (R12)(R14*1), Y9, Y10
+	VFMADD231PS Y10, Y10, Y5
+	VSUBPS      (R13)(R14*1), Y9, Y10
+	VFMADD231PS Y10, Y10, Y7
+	VMOVUPS     32(CX)(R14*1), Y9
+	VSUBPS      32(R10)(R14*1), Y9, Y10
+	VFMADD231PS Y10, Y10, Y2
+	VSUBPS      32(R11)(R14*1), Y9, Y10
+	VFMADD231PS Y10, Y10, Y4
+	VSUBPS      32(R12)(R14*1), Y9, Y10
+	VFMADD231PS Y10, Y10, Y6
+	VSUBPS      32(R13)(R14*1), Y9, Y10
+	VFMADD231PS Y10, Y10, Y8
+	ADDQ        $0x00000040, R14
+	SUBQ        $0x02, R15
+	JMP         fourPair
+
+fourSingle:
+	TESTQ       R15, R15
+	JZ          fourRest
+	VMOVUPS     (CX)(R14*1), Y9
+	VSUBPS      (R10)(R14*1), Y9, Y10
+	VFMADD231PS Y10, Y10, Y1
+	VSUBPS      (R11)(R14*1), Y9, Y10
+	VFMADD231PS Y10, Y10, Y3
+	VSUBPS      (R12)(R14*1), Y9, Y10
+	VFMADD231PS Y10, Y10, Y5
+	VSUBPS      (R13)(R14*1), Y9, Y10
+	VFMADD231PS Y10, Y10, Y7
+	ADDQ        $0x00000020, R14
+
+fourRest:
+	TESTQ       R9, R9
+	JZ          fourAdd
+	VMASKMOVPS  (CX)(R14*1), Y0, Y9
+	VMASKMOVPS  (R10)(R14*1), Y0, Y10
+	VSUBPS      Y10, Y9, Y10
+	VFMADD231PS Y10, Y10, Y1
+	VMASKMOVPS  (R11)(R14*1), Y0, Y10
+	VSUBPS      Y10, Y9, Y10
+	VFMADD231PS Y10, Y10, Y3
+	VMASKMOVPS  (R12)(R14*1), Y0, Y10
+	VSUBPS      Y10, Y9, Y10
+	VFMADD231PS Y10, Y10, Y5
+	VMASKMOVPS  (R13)(R14*1), Y0, Y10
+	VSUBPS      Y10, Y9, Y10
+	VFMADD231PS Y10, Y10, Y7
+
+fourAdd:
+	VADDPS       Y1, Y2, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X1
+	VPERMILPS    $0x0e, X1, X2
+	VADDPS       X2, X1, X1
+	VPERMILPS    $0x01, X1, X2
+	VADDSS       X2, X1, X1
+	VMOVSS       X1, (AX)
+	VADDPS       Y3, Y4, Y3
+	VEXTRACTF128 $0x01, Y3, X1
+	VADDPS       X1, X3, X3
+	VPERMILPS    $0x0e, X3, X1
+	VADDPS       X1, X3, X3
+	VPERMILPS    $0x01, X3, X1
+	VADDSS       X1, X3, X3
+	VMOVSS       X3, 4(AX)
+	VADDPS       Y5, Y6, Y5
+	VEXTRACTF128 $0x01, Y5, X1
+	VADDPS       X1, X5, X5
+	VPERMILPS    $0x0e, X5, X1
+	VADDPS       X1, X5, X5
+	VPERMILPS    $0x01, X5, X1
+	VADDSS       X1, X5, X5
+	VMOVSS       X5, 8(AX)
+	VADDPS       Y7, Y8, Y7
+	VEXTRACTF128 $0x01, Y7, X1
+	VADDPS       X1, X7, X7
+	VPERMILPS    $0x0e, X7, X1
+	VADDPS       X1, X7, X7
+	VPERMILPS    $0x01, X7, X1
+	VADDSS       X1, X7, X7
+	VMOVSS       X7, 12(AX)
+	ADDQ         $0x10, AX
+	ADDQ         $0x10, BX
+	SUBQ         $0x04, SI
+	JMP          four
+
+fourEnd:
+one:
+	CMPQ    SI, $0x01
+	JL      oneEnd
+	MOVLQSX (BX), R10
+	IMULQ   R8, R10
+	ADDQ    DX, R10
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	XORQ    R11, R11
+	MOVQ    DI, R12
+
+onePair:
+	CMPQ        R12, $0x02
+	JL          oneSingle
+	VMOVUPS     (CX)(R11*1), Y3
+	VSUBPS      (R10)(R11*1), Y3, Y3
+	VFMADD231PS Y3, Y3, Y1
+	VMOVUPS     32(CX)(R11*1), Y3
+	VSUBPS      32(R10)(R11*1), Y3, Y3
+	VFMADD231PS Y3, Y3, Y2
+	ADDQ        $0x00000040, R11
+	SUBQ        $0x02, R12
+	JMP         onePair
+
+oneSingle:
+	TESTQ       R12, R12
+	JZ          oneRest
+	VMOVUPS     (CX)(R11*1), Y3
+	VSUBPS      (R10)(R11*1), Y3, Y3
+	VFMADD231PS Y3, Y3, Y1
+	ADDQ        $0x00000020, R11
+
+oneRest:
+	TESTQ       R9, R9
+	JZ          oneAdd
+	VMASKMOVPS  (CX)(R11*1), Y0, Y3
+	VMASKMOVPS  (R10)(R11*1), Y0, Y4
+	VSUBPS      Y4, Y3, Y4
+	VFMADD231PS Y4, Y4, Y1
+
+oneAdd:
+	VADDPS       Y1, Y2, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X1
+	VPERMILPS    $0x0e, X1, X2
+	VADDPS       X2, X1, X1
+	VPERMILPS    $0x01, X1, X2
+	VADDSS       X2, X1, X1
+	VMOVSS       X1, (AX)
+	ADDQ         $0x04, AX
+	ADDQ         $0x04, BX
+	SUBQ         $0x01, SI
+	JMP          one
+
+oneEnd:
+	VZEROUPPER
+	RET
+
+// func atMostAVX2(mask *uint32, bound *uint16, offset *uint16, limit int, words int)
+// Requires: AVX, AVX2
+TEXT ·atMostAVX2(SB), NOSPLIT, $0-40
+	MOVQ         mask+0(FP), AX
+	MOVQ         bound+8(FP), CX
+	MOVQ         offset+16(FP), DX
+	MOVQ         words+32(FP), SI
+	MOVQ         limit+24(FP), BX
+	VMOVD        BX, X0
+	VPBROADCASTW X0, Y0
+
+loop:
+	TESTQ     SI, SI
+	JZ        end
+	VPADDUSW  (DX), Y0, Y1
+	VMOVDQU   (CX), Y2
+	VPMINUW   Y2, Y1, Y1
+	VPCMPEQW  Y2, Y1, Y1
+	VPADDUSW  32(DX), Y0, Y2
+	VMOVDQU   32(CX), Y3
+	VPMINUW   Y3, Y2, Y2
+	VPCMPEQW  Y3, Y2, Y2
+	VPACKSSWB Y2, Y1, Y1
+	VPERMQ    $0xd8, Y1, Y1
+	VPMOVMSKB Y1, BX
+	MOVL      BX, (AX)
+	ADDQ      $0x04, AX
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, DX
+	DECQ      SI
+	JMP       loop
+
+end:
+	VZEROUPPER
+	RET
+
+// func prefetchLines(x *byte, lines int)
+// Requires: MMX+
+TEXT ·prefetchLines(SB), NOSPLIT, $0-16
+	MOVQ x+0(FP), AX
+	MOVQ lines+8(FP), CX
+
+loop:
+	PREFETCHT0 (AX)
+	ADDQ       $0x40, AX
+	DECQ       CX
+	JNZ        loop
 	RET
 
 // func subAVX2(x *float32, y *float32, n int)

@@ -72,6 +72,16 @@ func exactAVX512x2(dst *float64, panel *float32, points *float64, dim int)
 // peakAVX512 does n times twelve fused multiply-adds: what benchmarks compare with.
 func peakAVX512(n int)
 
+// sqDistsAtAVX512 is sqDistsAt.
+//
+//go:noescape
+func sqDistsAtAVX512(dst *float32, x *float32, rows *float32, at *int32, n int, dim int)
+
+// atMostAVX512 sets bit j%32 of mask[j/32] where bound[j] <= limit + offset[j], the sum held at 65535.
+//
+//go:noescape
+func atMostAVX512(mask *uint32, bound *uint16, offset *uint16, limit int, words int)
+
 // nearestAVX2x6 is nearestTile for panels of 16 rows and groups of 6 centroids.
 //
 //go:noescape
@@ -129,6 +139,21 @@ func exactAVX2x2(dst *float64, panel *float32, points *float64, dim int)
 
 // peakAVX2 does n times twelve fused multiply-adds: what benchmarks compare with.
 func peakAVX2(n int)
+
+// sqDistsAtAVX2 is sqDistsAt.
+//
+//go:noescape
+func sqDistsAtAVX2(dst *float32, x *float32, rows *float32, at *int32, n int, dim int)
+
+// atMostAVX2 sets bit j%32 of mask[j/32] where bound[j] <= limit + offset[j], the sum held at 65535.
+//
+//go:noescape
+func atMostAVX2(mask *uint32, bound *uint16, offset *uint16, limit int, words int)
+
+// prefetchLines asks for cache lines from x on.
+//
+//go:noescape
+func prefetchLines(x *byte, lines int)
 
 // subAVX2 subtracts y from x, for n vectors of eight elements.
 //

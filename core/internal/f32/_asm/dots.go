@@ -25,36 +25,8 @@ func dots(l level, rows int) {
 	}
 	MOVQ(dim, rest)
 	ANDQ(Imm(uint64(l.width-1)), rest)
-	SHRQ(Imm(uint64(map[int]int{16: 4, 8: 3}[l.width])), dim)
-
-	var k reg.OpmaskVirtual
-	var mask reg.VecVirtual
-	if l.width == 16 {
-		one, bits := GP64(), GP64()
-		MOVQ(U32(1), one)
-		SHLXQ(rest, one, bits)
-		DECQ(bits)
-		k = K()
-		KMOVW(bits.As32(), k)
-	} else {
-		mask = YMM()
-		count, iota := YMM(), YMM()
-		VMOVD(rest.As32(), count.AsX())
-		VPBROADCASTD(count.AsX(), count)
-		ramp := GP64()
-		MOVQ(U64(0x0706050403020100), ramp)
-		VMOVQ(ramp, iota.AsX())
-		VPMOVZXBD(iota.AsX(), iota)
-		VPCMPGTD(iota, count, mask)
-	}
-	partial := func(m Mem, v reg.VecVirtual) {
-		if l.width == 16 {
-			VMOVUPS_Z(m, k, v)
-		} else {
-			VMASKMOVPS(m, mask, v)
-		}
-	}
-
+	SHRQ(l.shift(), dim)
+	partial := l.partial(rest)
 	for _, g := range []int{8 / rows, 1} { // rows of the matrix
 		name := fmt.Sprintf("by%d", g)
 		Label(name)

@@ -2,7 +2,10 @@
 package main
 
 import (
+	"math/bits"
+
 	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
@@ -21,7 +24,10 @@ func main() {
 		exact(l, 1)
 		exact(l, 2)
 		peak(l)
+		sqDistsAt(l)
+		atMost(l)
 	}
+	prefetch()
 	elementwise()
 	Generate()
 }
@@ -46,6 +52,30 @@ func (l level) vec() reg.VecVirtual {
 }
 
 func (l level) bytes() int { return 4 * l.width }
+
+// shift is the binary logarithm of the lanes.
+func (l level) shift() Constant { return Imm(uint64(bits.TrailingZeros(uint(l.width)))) }
+
+// partial emits a mask of the first rest lanes, rest being less than all, and returns what emits a load under it; the
+// other lanes become 0.
+func (l level) partial(rest reg.GPVirtual) func(m Mem, v reg.VecVirtual) {
+	if l.width == 16 {
+		one, bits, k := GP64(), GP64(), K()
+		MOVQ(U32(1), one)
+		SHLXQ(rest, one, bits)
+		DECQ(bits)
+		KMOVW(bits.As32(), k)
+		return func(m Mem, v reg.VecVirtual) { VMOVUPS_Z(m, k, v) }
+	}
+	mask, count, iota, ramp := YMM(), YMM(), YMM(), GP64()
+	VMOVD(rest.As32(), count.AsX())
+	VPBROADCASTD(count.AsX(), count)
+	MOVQ(U64(0x0706050403020100), ramp)
+	VMOVQ(ramp, iota.AsX())
+	VPMOVZXBD(iota.AsX(), iota)
+	VPCMPGTD(iota, count, mask)
+	return func(m Mem, v reg.VecVirtual) { VMASKMOVPS(m, mask, v) }
+}
 
 func zero(v reg.VecVirtual) {
 	if v.Size() == 64 {

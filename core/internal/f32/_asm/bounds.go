@@ -1,5 +1,3 @@
-// Command bounds writes the AVX2 and AVX-512 kernels of bounded Lloyd: distances to chosen centroids, and which lower
-// bounds are within a limit. Run it with go generate in the folder of package f32.
 package main
 
 import (
@@ -8,84 +6,21 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-func main() {
-	ConstraintExpr("!noasm")
-	for _, wide := range []bool{true, false} {
-		sqDistsAt(wide)
-		atMost(wide)
-	}
-	prefetch()
-	Generate()
-}
-
-func name(wide bool) string {
-	if wide {
-		return "AVX512"
-	}
-	return "AVX2"
-}
-
-func vec(wide bool) reg.VecVirtual {
-	if wide {
-		return ZMM()
-	}
-	return YMM()
-}
-
-func zero(wide bool, v reg.VecVirtual) {
-	if wide {
-		VPXORD(v, v, v)
-	} else {
-		VXORPS(v, v, v)
-	}
-}
-
 // sqDistsAt emits the squared distances of one row to chosen rows of a matrix, four of them at a time, then one by one.
-func sqDistsAt(wide bool) {
-	TEXT("sqDistsAt"+name(wide), NOSPLIT, "func(dst, x, rows *float32, at *int32, n, dim int)")
-	Doc("sqDistsAt" + name(wide) + " is sqDistsAt.")
+func sqDistsAt(l level) {
+	TEXT("sqDistsAt"+l.name, NOSPLIT, "func(dst, x, rows *float32, at *int32, n, dim int)")
+	Doc("sqDistsAt" + l.name + " is sqDistsAt.")
 	Pragma("noescape")
-	lanes, shift := 8, uint64(3)
-	if wide {
-		lanes, shift = 16, 4
-	}
 	dst, x, rows, at := Load(Param("dst"), GP64()), Load(Param("x"), GP64()), Load(Param("rows"), GP64()), Load(Param("at"), GP64())
 	n, dim := Load(Param("n"), GP64()), Load(Param("dim"), GP64())
 	stride, rest := GP64(), GP64()
 	MOVQ(dim, stride)
 	SHLQ(Imm(2), stride)
 	MOVQ(dim, rest)
-	ANDQ(U32(lanes-1), rest)
-	SHRQ(Imm(shift), dim) // whole vectors
+	ANDQ(U32(l.width-1), rest)
+	SHRQ(l.shift(), dim) // whole vectors
 
-	// The last dim%lanes elements are loaded under a mask; the others read as 0 in both rows.
-	var k reg.OpmaskVirtual
-	var mask reg.VecVirtual
-	if wide {
-		one := GP64()
-		MOVQ(U32(1), one)
-		SHLXQ(rest, one, one)
-		DECQ(one)
-		k = K()
-		KMOVW(one.As32(), k)
-	} else {
-		mask = YMM()
-		count, iota, ramp := YMM(), YMM(), GP64()
-		VMOVD(rest.As32(), count.AsX())
-		VPBROADCASTD(count.AsX(), count)
-		MOVQ(U64(0x0706050403020100), ramp)
-		VMOVQ(ramp, iota.AsX())
-		VPMOVZXBD(iota.AsX(), iota)
-		VPCMPGTD(iota, count, mask)
-	}
-	partial := func(m Mem, v reg.VecVirtual) {
-		if wide {
-			VMOVUPS_Z(m, k, v)
-		} else {
-			VMASKMOVPS(m, mask, v)
-		}
-	}
-
+	partial := l.partial(rest) // what is not there reads as 0 in both rows
 	for _, g := range []int{4, 1} {
 		tag := map[int]string{4: "four", 1: "one"}[g]
 		Label(tag)
@@ -99,18 +34,18 @@ func sqDistsAt(wide bool) {
 			IMULQ(stride, row[j])
 			ADDQ(rows, row[j])
 			for h := range 2 {
-				sum[2*j+h] = vec(wide)
-				zero(wide, sum[2*j+h])
+				sum[2*j+h] = l.vec()
+				zero(sum[2*j+h])
 			}
 		}
 		off, left := GP64(), GP64()
 		XORQ(off, off)
 		MOVQ(dim, left)
 		step := func(h int) {
-			v, d := vec(wide), vec(wide)
-			VMOVUPS(Mem{Base: x, Index: off, Scale: 1, Disp: 4 * lanes * h}, v)
+			v, d := l.vec(), l.vec()
+			VMOVUPS(Mem{Base: x, Index: off, Scale: 1, Disp: l.bytes() * h}, v)
 			for j := range row {
-				VSUBPS(Mem{Base: row[j], Index: off, Scale: 1, Disp: 4 * lanes * h}, v, d)
+				VSUBPS(Mem{Base: row[j], Index: off, Scale: 1, Disp: l.bytes() * h}, v, d)
 				VFMADD231PS(d, d, sum[2*j+h])
 			}
 		}
@@ -119,18 +54,18 @@ func sqDistsAt(wide bool) {
 		JL(LabelRef(tag + "Single"))
 		step(0)
 		step(1)
-		ADDQ(U32(8*lanes), off)
+		ADDQ(U32(2*l.bytes()), off)
 		SUBQ(Imm(2), left)
 		JMP(LabelRef(tag + "Pair"))
 		Label(tag + "Single")
 		TESTQ(left, left)
 		JZ(LabelRef(tag + "Rest"))
 		step(0)
-		ADDQ(U32(4*lanes), off)
+		ADDQ(U32(l.bytes()), off)
 		Label(tag + "Rest")
 		TESTQ(rest, rest)
 		JZ(LabelRef(tag + "Add"))
-		v, y := vec(wide), vec(wide)
+		v, y := l.vec(), l.vec()
 		partial(Mem{Base: x, Index: off, Scale: 1}, v)
 		for j := range row {
 			partial(Mem{Base: row[j], Index: off, Scale: 1}, y)
@@ -141,7 +76,7 @@ func sqDistsAt(wide bool) {
 		for j := range row {
 			VADDPS(sum[2*j], sum[2*j+1], sum[2*j])
 			s := sum[2*j]
-			if wide {
+			if l.width == 16 {
 				high := YMM()
 				VEXTRACTF64X4(Imm(1), s, high)
 				VADDPS(high, s.AsY(), s.AsY())
@@ -166,21 +101,21 @@ func sqDistsAt(wide bool) {
 }
 
 // atMost emits, for 32 bounds a word, a bit for each bound that is at most limit + offset, the sum saturated.
-func atMost(wide bool) {
-	TEXT("atMost"+name(wide), NOSPLIT, "func(mask *uint32, bound, offset *uint16, limit, words int)")
-	Doc("atMost" + name(wide) + " sets bit j%32 of mask[j/32] where bound[j] <= limit + offset[j], the sum held at 65535.")
+func atMost(l level) {
+	TEXT("atMost"+l.name, NOSPLIT, "func(mask *uint32, bound, offset *uint16, limit, words int)")
+	Doc("atMost" + l.name + " sets bit j%32 of mask[j/32] where bound[j] <= limit + offset[j], the sum held at 65535.")
 	Pragma("noescape")
 	mask, bound, offset := Load(Param("mask"), GP64()), Load(Param("bound"), GP64()), Load(Param("offset"), GP64())
 	limit, words := GP64(), Load(Param("words"), GP64())
 	Load(Param("limit"), limit)
-	lim := vec(wide)
+	lim := l.vec()
 	VMOVD(limit.As32(), lim.AsX())
 	VPBROADCASTW(lim.AsX(), lim)
 	Label("loop")
 	TESTQ(words, words)
 	JZ(LabelRef("end"))
 	bits := GP32()
-	if wide {
+	if l.width == 16 {
 		v, k := ZMM(), K()
 		VPADDUSW(Mem{Base: offset}, lim, v)
 		VPCMPUW(Imm(5), Mem{Base: bound}, v, k) // v not less than the bound
