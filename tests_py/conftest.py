@@ -37,7 +37,7 @@ def pytest_make_collect_report(
 def python() -> Callable[..., str]:
     """A function that runs code in a Python of its own, in which warnings are errors, and returns what it printed."""
 
-    def run(code: str, *, options: tuple[str, ...] = ("-W", "error"), timeout: float = 60, **env: str) -> str:
+    def run(code: str, *, options: tuple[str, ...] = ("-W", "error"), timeout: float = 120, **env: str) -> str:
         done = subprocess.run(
             [sys.executable, *options, "-c", textwrap.dedent(code)],
             env=os.environ | env,

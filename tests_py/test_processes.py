@@ -12,7 +12,7 @@ PRELUDE = """
     def encode(model):
         return model.encode(X[:3]).tolist()
 
-    def wait(pid, seconds=10):
+    def wait(pid, seconds=60):
         for _ in range(int(seconds / 0.01)):
             done, status = os.waitpid(pid, os.WNOHANG)
             if done:
@@ -56,7 +56,7 @@ def test_forked_workers_after_the_library_was_used_get_an_error(python):
                 assert "'spawn' or 'forkserver'" in str(error) and "fork before the first" in str(error)
             else:
                 raise AssertionError("no error")
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 30  # it did not wait for anything
     assert encode(model)  # the parent goes on
     """,
         options=QUIET,
@@ -167,5 +167,4 @@ def test_exit_does_not_wait_for_a_daemon_thread(python):
         threading.Thread(target=target, args=() if target is encode_for_ever else (X,), daemon=True).start()
     time.sleep(0.5)
     """,
-        timeout=15,
     )

@@ -37,19 +37,29 @@ def start(code, **env):
 
 
 def interrupt(process, number):
-    """Send a signal and return the seconds until the process ended and what it printed."""
-    begin = time.monotonic()
+    """Send a signal and return what the process printed until its end."""
     process.send_signal(number)
-    out, err = process.communicate(timeout=20)
-    return time.monotonic() - begin, out, err
+    return process.communicate(timeout=60)
 
 
-def test_ctrl_c_ends_a_fit_within_a_second():
-    process = start(LONG_FIT)
-    seconds, _, err = interrupt(process, signal.SIGINT)
-    assert process.returncode == -signal.SIGINT
-    assert err.strip().endswith("KeyboardInterrupt")
-    assert seconds < 1.5  # with the end of the interpreter
+def end(code, number, **env):
+    """Run code, end it by a signal, and return its stderr. It must end within a second and the interpreter's own end.
+
+    It may try three times, as the machine may be busy with something else.
+    """
+    for _ in range(3):
+        process = start(code, **env)
+        begin = time.monotonic()
+        _, err = interrupt(process, number)
+        seconds = time.monotonic() - begin
+        assert process.returncode == -number
+        if seconds < 1.3:
+            return err
+    raise AssertionError(f"it took {seconds:.1f} s to end")
+
+
+def test_ctrl_c_ends_a_fit():
+    assert end(LONG_FIT, signal.SIGINT).strip().endswith("KeyboardInterrupt")
 
 
 def test_after_ctrl_c_all_is_as_before():
@@ -70,7 +80,7 @@ def test_after_ctrl_c_all_is_as_before():
     print("goes on")
     """
     process = start(code)
-    _, out, err = interrupt(process, signal.SIGINT)
+    out, err = interrupt(process, signal.SIGINT)
     assert (process.returncode, out, err) == (0, "interrupted\ngoes on\n", "")
 
 
@@ -82,11 +92,8 @@ def test_ctrl_c_ends_an_encode():
     print("ready", flush=True)
     model.encode(X)
     """
-    process = start(code, SEMANTIC_ID_CPU="generic", SEMANTIC_ID_NUM_THREADS="1")  # so that it takes long
-    seconds, _, err = interrupt(process, signal.SIGINT)
-    assert process.returncode == -signal.SIGINT
-    assert err.strip().endswith("KeyboardInterrupt")
-    assert seconds < 1.5
+    slow = {"SEMANTIC_ID_CPU": "generic", "SEMANTIC_ID_NUM_THREADS": "1"}
+    assert end(code, signal.SIGINT, **slow).strip().endswith("KeyboardInterrupt")
 
 
 def test_a_handler_of_ones_own():
@@ -103,7 +110,7 @@ def test_a_handler_of_ones_own():
         print(error)
     """
     process = start(code)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "enough\n", "")
 
 
@@ -113,11 +120,7 @@ def test_other_signals_do_what_they_always_do(number):
     import resource
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     """
-    process = start(no_core + LONG_FIT)
-    seconds, _, err = interrupt(process, number)
-    assert process.returncode == -number
-    assert seconds < 1.5
-    assert "goroutine" not in err
+    assert "goroutine" not in end(no_core + LONG_FIT, number)
 
 
 def test_ctrl_c_that_is_ignored():
@@ -132,7 +135,7 @@ def test_ctrl_c_that_is_ignored():
     print("goes on")
     """
     process = start(code)
-    _, out, err = interrupt(process, signal.SIGINT)
+    out, err = interrupt(process, signal.SIGINT)
     assert (process.returncode, out, err) == (0, "goes on\n", "")
 
 
