@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	startRows    = 64 // rows a centroid that the start samples, when there are more; with all the error is the same
+	startRows    = 32 // rows a centroid that the start samples, when there are more; with all the error is the same
 	stageIters   = 10 // Lloyd iterations in a subspace
 	smallestDim  = 8
 	largestDim   = 64
