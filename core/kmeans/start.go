@@ -4,7 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
-	"runtime"
+	"runtime/debug"
 
 	"github.com/semantic-id/semantic-id/core"
 )
@@ -92,11 +92,11 @@ func (s *starter) centroids(ctx context.Context, seed uint64) (core.Matrix, erro
 	return means(ctx, s.x, s.weights, labels, s.k)
 }
 
-// free lets go of what only the start needs. The fit is about to make its bounds, of the same size, and memory is
-// promised, so the collector runs now.
+// free lets go of what only the start needs. The fit is about to make its bounds, of much the same size,
+// and memory is promised.
 func (s *starter) free() {
 	*s = starter{}
-	runtime.GC()
+	debug.FreeOSMemory()
 }
 
 // means returns the mean of the rows of each label; for a label without rows, a row.

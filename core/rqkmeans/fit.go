@@ -7,7 +7,7 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"runtime"
+	"runtime/debug"
 
 	"github.com/semantic-id/semantic-id/core"
 	"github.com/semantic-id/semantic-id/core/internal/f32"
@@ -87,7 +87,7 @@ func Fit(ctx context.Context, x core.Matrix, weights []float64, p Params) (*Mode
 	books := make([]core.Matrix, len(p.Clusters))
 	levels := make([]Level, len(p.Clusters))
 	for l := range p.Clusters {
-		runtime.GC() // what the level before let go of is used again: memory is promised
+		debug.FreeOSMemory() // what the level before let go of: memory is promised
 		r, err := kmeans.Fit(ctx, residual, weights, p.level(l))
 		if err != nil {
 			return nil, none, nil, fmt.Errorf("level %d: %w", l, err)
