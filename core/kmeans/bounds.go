@@ -29,6 +29,7 @@ const (
 	stepsPerSpread = 16384
 	minSpread      = 1e-9 // outside these, float32 squares could underflow or overflow
 	maxSpread      = 1e9
+	fewOpen        = 8   // with no more centroids open than this, a tighter upper bound is not worth its distance
 	ahead          = 2   // rows fetched before they are needed
 	boundsShare    = 0.4 // the most memory the bounds may take, as a share of the rows themselves
 )
@@ -91,11 +92,12 @@ func (b *bounds) assignRow(row []float32, centroids core.Matrix, i int, own int3
 	k, dim := centroids.Rows, centroids.Cols
 	lower := b.lower[i*k : (i+1)*k]
 	upper := float64(b.upper[i]) + b.moved[own]
-	if f32.CountAtMost(lower, b.drift, b.steps(upper)) <= 1 { // only own, which is always among them
+	open := f32.CountAtMost(lower, b.drift, b.steps(upper))
+	if open <= 1 { // only own, which is always among them
 		b.upper[i] = up32(upper)
 		return own
 	}
-	if b.upper[i] < math.MaxFloat32 { // else nothing is known, and all will be measured
+	if open > fewOpen && b.upper[i] < math.MaxFloat32 {
 		one := [1]int32{own}
 		f32.SqDistsAt(m.dist[:1], row, centroids.Data, one[:])
 		upper = min(upper, f32.Above(m.dist[0], dim))
