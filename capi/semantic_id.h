@@ -90,6 +90,9 @@ int64_t sid_cpu_level(char *buf, int64_t len);
 void sid_set_num_threads(int64_t n);
 int64_t sid_num_threads(void);
 
+/* How many restarts are worth their time for k centroids of this many rows: ten where rows are few, else one. */
+int64_t sid_default_restarts(int64_t rows, int64_t k);
+
 /* Fits residual k-means: level 0 on the rows, every later level on what the levels before it leave over.
  *
  *   x          (rows, dim), finite
@@ -98,7 +101,7 @@ int64_t sid_num_threads(void);
  *   max_iter   most Lloyd iterations of a level, >= 1
  *   tol        a level stops when the squared shifts of its centroids sum to at most tol times the mean variance of the
  *              columns, >= 0; 1e-4 is usual
- *   restarts   fits of a level of which the best is kept, >= 1
+ *   restarts   fits of a level of which the best is kept, >= 1; sid_default_restarts(rows, largest of clusters) is usual
  *   seed       the same seed gives the same codebooks, on any number of threads and any processor
  *
  * Writes, unless it fails:

@@ -204,7 +204,15 @@ def test_more_levels_and_restarts_reconstruct_better(blobs):
 
     errors = [error(n_levels=n) for n in (1, 2, 4)]
     assert errors == sorted(errors, reverse=True)
-    assert error(n_levels=1, n_init=8) <= error(n_levels=1)
+    assert error(n_levels=1, n_init=8) <= error(n_levels=1, n_init=1)
+
+
+def test_few_rows_get_restarts_by_default():
+    x = np.random.default_rng(3).normal(size=(120, 6))
+    few, ten = RQKMeans(1, 20, random_state=0).fit(x), RQKMeans(1, 20, random_state=0, n_init=10).fit(x)
+    np.testing.assert_array_equal(few.codebooks_[0], ten.codebooks_[0])
+    many, one = RQKMeans(1, 3, random_state=0).fit(x), RQKMeans(1, 3, random_state=0, n_init=1).fit(x)
+    np.testing.assert_array_equal(many.codebooks_[0], one.codebooks_[0])
 
 
 def test_as_many_clusters_as_rows():

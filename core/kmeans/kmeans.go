@@ -28,6 +28,16 @@ type Params struct {
 	Progress func(done int)
 }
 
+// DefaultRestarts is how many restarts are worth their time: ten where there are few rows a centroid, as the best of ten
+// ends 1 % lower there and costs little (3,686 x 384, K = 256); else one, as a start in subspaces ends lower than the
+// best of ten from k-means++.
+func DefaultRestarts(rows, k int) int {
+	if rows < progressRows*k {
+		return 10
+	}
+	return 1
+}
+
 // DefaultParams returns k centroids, 100 iterations, a Tol of 1e-4 and one restart.
 func DefaultParams(k int) Params { return Params{K: k, MaxIter: 100, Tol: 1e-4, Restarts: 1} }
 
@@ -84,13 +94,13 @@ func fit(ctx context.Context, x core.Matrix, weights []float64, p Params, plain 
 			p.Progress(done)
 		}
 	}
-	starter, err := newStarter(ctx, x, weights, p.K, spread, p.Seed)
+	starter, err := newStarter(ctx, x, weights, p.K, p.Restarts, spread, p.Seed)
 	if err != nil {
 		return nil, err
 	}
 	var best *Result
 	for restart := range p.Restarts {
-		first, err := starter.centroids(ctx, mix(p.Seed, uint64(restart)))
+		first, err := starter.centroids(ctx, restart, mix(p.Seed, uint64(restart)))
 		if err != nil {
 			return nil, err
 		}

@@ -201,6 +201,28 @@ func TestRestartsKeepTheBest(t *testing.T) {
 	}
 }
 
+// TestWideData reaches the start in subspaces: well separated clusters must all be found, weighted or not.
+func TestWideData(t *testing.T) {
+	x := clouds(16, 5000, 64, 20, 0.1, 1)
+	double := make([]float64, x.Rows)
+	for i := range double {
+		double[i] = 2
+	}
+	for name, weights := range map[string][]float64{"unweighted": nil, "weighted": double} {
+		r, err := Fit(context.Background(), x, weights, DefaultParams(20))
+		if err != nil {
+			t.Fatal(err)
+		}
+		per := r.Inertia / float64(x.Rows*x.Cols)
+		if weights != nil {
+			per /= 2
+		}
+		if !(per < 0.0105) { // the noise has variance 0.01; a cluster missed adds 0.05
+			t.Errorf("%s: error %g per value", name, per)
+		}
+	}
+}
+
 func BenchmarkFit(b *testing.B) {
 	x := clouds(15, 20000, 128, 300, 0.5, 1)
 	for _, plain := range []bool{true, false} {

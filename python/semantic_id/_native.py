@@ -385,7 +385,7 @@ def fit_rqkmeans(
     metric: str,
     max_iter: int,
     tol: float,
-    restarts: int,
+    restarts: int | None,
     seed: int,
     want_codes: bool,
     verbose: bool,
@@ -393,6 +393,8 @@ def fit_rqkmeans(
     """Fit residual k-means to `x`, float32 and C-ordered."""
     rows, dim = x.shape
     levels = len(clusters)
+    if restarts is None:
+        restarts = _lib.DefaultRestarts(rows, max(clusters))
     sizes = np.array(clusters, np.int64)
     books = [np.empty((k, dim), np.float32) for k in clusters]
     pointers = _addresses(books)

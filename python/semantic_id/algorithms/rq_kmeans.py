@@ -23,7 +23,6 @@ from ..exceptions import ConvergenceWarning, NotFittedError, ShapeMismatchError
 __all__ = ["RQKMeans"]
 
 _log = logging.getLogger("semantic_id")
-_RESTARTS = 1  # what n_init=None means: k-means++ as the core does it gains less from a second run than the run costs
 _SAVED = ("n_levels", "n_clusters", "metric", "implementation", "max_iter", "tol", "random_state", "n_init")
 _BLOCK = 1 << 23  # values converted at a time when `encode` gets anything but C-ordered float32: 32 MiB
 
@@ -55,7 +54,8 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
     verbose : bool or int, default=False
         Show a progress bar.
     n_init : int, default=None
-        Runs per level, of which the best is kept (None: one, as its seeding leaves little to gain).
+        Runs per level, of which the best is kept (None: ten with fewer than 32 rows a cluster, else one, as more gain
+        little then).
 
     Attributes
     ----------
@@ -228,7 +228,7 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         implementation = check_choice("implementation", self.implementation, ("kmeans", "constrained"))
         max_iter = check_int("max_iter", self.max_iter, 1)
         tol = check_float("tol", self.tol, 0)
-        restarts = _RESTARTS if self.n_init is None else check_int("n_init", self.n_init, 1)
+        restarts = None if self.n_init is None else check_int("n_init", self.n_init, 1)
         weights = as_weights(sample_weight, n)
         if implementation == "constrained":
             raise not_yet("implementation='constrained'", "exactly balanced codebooks; use implementation='kmeans'")
