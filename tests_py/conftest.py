@@ -1,6 +1,7 @@
 """What the tests share. If SEMANTIC_ID_REQUIRE_ALL is 1, a skipped test is a failure: for machines that have all."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -9,6 +10,13 @@ from collections.abc import Callable, Generator
 import numpy as np
 import pytest
 from semantic_id import RQKMeans
+
+
+# Where a job runs in the background or under nohup, signals are ignored, and the processes the tests start would ignore
+# them too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.hookimpl(wrapper=True)

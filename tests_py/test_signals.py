@@ -39,7 +39,10 @@ def start(code, **env):
 def interrupt(process, number):
     """Send a signal and return what the process printed until its end."""
     process.send_signal(number)
-    return process.communicate(timeout=60)
+    try:
+        return process.communicate(timeout=60)
+    finally:
+        process.kill()
 
 
 def end(code, number, **env):
