@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from semantic_id import RQKMeans
 
-
 # Where a job runs in the background or under nohup, signals are ignored, and the processes the tests start would ignore
 # them too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
