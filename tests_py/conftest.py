@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Generator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,9 @@ from semantic_id import RQKMeans
 signal.signal(signal.SIGINT, signal.default_int_handler)
 for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
     signal.signal(number, signal.SIG_DFL)
+
+# The kernels of the notebook tests keep a profile, which is not for the home of whoever runs the tests.
+os.environ.setdefault("IPYTHONDIR", str(Path(__file__).resolve().parent.parent / "build" / "_ipython"))
 
 
 @pytest.hookimpl(wrapper=True)

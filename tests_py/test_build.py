@@ -81,6 +81,12 @@ def test_exports_the_module_and_the_c_abi_and_no_more(extension: Path) -> None:
     assert symbols(extension)[0] == declared() | {"PyInit__native"}
 
 
+def test_libsemanticid_exports_the_c_abi_and_no_more(tools: ModuleType, tmp_path: Path) -> None:
+    tools.build_c_library(tmp_path / "libsemanticid.so")
+    assert symbols(tmp_path / "libsemanticid.so")[0] == declared()
+    assert (tmp_path / "semantic_id.h").read_bytes() == (ROOT / "capi" / "semantic_id.h").read_bytes()
+
+
 def test_needs_only_what_pyabi_declares(extension: Path) -> None:
     header = (ROOT / "tools" / "pyabi" / "Python.h").read_text()
     of_python = {name for name in symbols(extension)[1] if re.match(r"_?Py", name)}
@@ -224,6 +230,12 @@ def test_wheel_is_small_and_holds_the_package(dists: tuple[Path, Path]) -> None:
     required = set(re.findall(r"^Requires-Dist: ([^;\n]+)$", metadata, re.MULTILINE))
     assert required == {"numpy>=2", "tqdm"}
     assert "semantic-id = semantic_id.cli:main" in commands
+
+
+def test_builds_repeat_bit_for_bit(dists: tuple[Path, Path], extension: Path) -> None:
+    """Built elsewhere, from the sdist, the library is the installed one. (If not: was it built from older sources?)"""
+    with zipfile.ZipFile(dists[1]) as archive:
+        assert archive.read("semantic_id/_gopy/_native.abi3.so") == extension.read_bytes()
 
 
 def test_wheel_keeps_to_the_stable_abi(dists: tuple[Path, Path]) -> None:

@@ -116,7 +116,7 @@ class Toolchain:
         else:
             names.write_text(f"{{ global: {' '.join(f'{name};' for name in exports)} local: *; }};\n", encoding="utf-8")
             option = f"-Wl,--version-script={names}"
-        flags = f"-ldflags=-s -w \"-extldflags='{option}'\""  # both quotes, for paths with spaces
+        flags = f"-ldflags=-s -w -buildid= \"-extldflags='{option}'\""  # both quotes: paths with spaces
         self.run("go", "build", "-trimpath", flags, "-buildmode=c-shared", "-o", str(out), package)
 
 
