@@ -223,6 +223,93 @@ func TestWideData(t *testing.T) {
 	}
 }
 
+func TestTolAndMaxIter(t *testing.T) {
+	x := clouds(17, 3000, 12, 1, 1, 1)
+	p := DefaultParams(40)
+	var iters []int
+	for _, tol := range []float64{1, 1e-2, 1e-4, 0} {
+		p.Tol, p.MaxIter = tol, 1000
+		r, err := Fit(context.Background(), x, nil, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !r.Converged {
+			t.Errorf("tol %g: not converged after %d iterations", tol, r.Iters)
+		}
+		iters = append(iters, r.Iters)
+	}
+	if !slices.IsSorted(iters) || iters[0] == iters[3] {
+		t.Errorf("iterations for falling tol: %v, want them to grow", iters)
+	}
+	p.MaxIter = 3
+	r, err := Fit(context.Background(), x, nil, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Converged || r.Iters != 3 {
+		t.Errorf("converged %v after %d iterations, want 3 without", r.Converged, r.Iters)
+	}
+	// With tol 0 the centroids are the very means of their rows.
+	p.MaxIter = 1000
+	if r, err = Fit(context.Background(), x, nil, p); err != nil {
+		t.Fatal(err)
+	}
+	want, err := means(context.Background(), x, nil, r.Labels, p.K)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range want.Data {
+		if math.Abs(float64(v-r.Centroids.Data[i])) > 1e-6 {
+			t.Fatalf("value %d: centroid %g, mean %g", i, r.Centroids.Data[i], v)
+		}
+	}
+}
+
+func TestUnevenSizes(t *testing.T) {
+	x := clouds(18, 2000, 6, 1, 0.05, 1) // one lump, and single rows far off
+	for i := range 5 {
+		for j := range x.Cols {
+			x.Row(400 * i)[j] = float32(50 + 100*i)
+		}
+	}
+	r, err := Fit(context.Background(), x, nil, DefaultParams(6))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sizes := make([]int, 6)
+	for _, l := range r.Labels {
+		sizes[l]++
+	}
+	if slices.Sort(sizes); !slices.Equal(sizes, []int{1, 1, 1, 1, 1, 1995}) {
+		t.Errorf("clusters of %v rows, want one of 1995 and each far row alone", sizes)
+	}
+}
+
+func TestWeightsAreRepetitions(t *testing.T) {
+	x := clouds(19, 300, 4, 3, 0.1, 1)
+	weights := make([]float64, x.Rows)
+	var double core.Matrix
+	double.Cols = x.Cols
+	for i := range weights {
+		weights[i] = float64(i % 3) // a third of the rows weighs nothing
+		for range i % 3 {
+			double.Data = append(double.Data, x.Row(i)...)
+			double.Rows++
+		}
+	}
+	a, err := Fit(context.Background(), x, weights, DefaultParams(3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := Fit(context.Background(), double, nil, DefaultParams(3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if math.Abs(a.Inertia-b.Inertia) > 1e-9*b.Inertia {
+		t.Errorf("inertia %g with weights, %g with repeated rows", a.Inertia, b.Inertia)
+	}
+}
+
 func BenchmarkFit(b *testing.B) {
 	x := clouds(15, 20000, 128, 300, 0.5, 1)
 	for _, plain := range []bool{true, false} {
