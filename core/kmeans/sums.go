@@ -22,6 +22,7 @@ type sums struct {
 	count   []int     // rows of positive weight in each cluster
 	partial []float64 // K*D, of one chunk
 	updates int       // since the last remake
+	changed []int32   // the rows of the last update; kept, as memory is promised
 }
 
 func newSums(k, dim int) *sums {
@@ -61,19 +62,20 @@ func (s *sums) remake(ctx context.Context, x core.Matrix, weights []float64, lab
 // another, in row order. Now and then, or where many rows changed, the sums are remade, so that rounding cannot build
 // up. When that happens depends on the labels alone, so a fit stays a function of its data.
 func (s *sums) update(ctx context.Context, x core.Matrix, weights []float64, before, now []int32) error {
-	var changed []int
+	s.changed = s.changed[:0]
 	for i, l := range now {
 		if before[i] != l {
-			changed = append(changed, i)
+			s.changed = append(s.changed, int32(i))
 		}
 	}
-	if s.updates++; s.updates == remakeEvery || len(changed) > x.Rows/4 {
+	if s.updates++; s.updates == remakeEvery || len(s.changed) > x.Rows/4 {
 		return s.remake(ctx, x, weights, now)
 	}
 	s.weigh(weights, now)
 	dim := x.Cols
 	return s.columns(ctx, dim, func(c0, c1 int) {
-		for _, i := range changed {
+		for _, c := range s.changed {
+			i := int(c)
 			row, w := x.Data[i*dim+c0:i*dim+c1], weightOf(weights, i)
 			from, to := int(before[i])*dim, int(now[i])*dim
 			f32.Add64(s.rows[from+c0:from+c1], row, -w)
