@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime/debug"
 
 	"github.com/semantic-id/semantic-id/core"
 )
@@ -82,6 +83,7 @@ func Fit(ctx context.Context, x core.Matrix, weights []float64, p Params) (*Resu
 }
 
 func fit(ctx context.Context, x core.Matrix, weights []float64, p Params, plain bool) (*Result, error) {
+	giveBack(x)
 	variance, err := meanVariance(ctx, x, weights)
 	if err != nil {
 		return nil, err
@@ -105,7 +107,8 @@ func fit(ctx context.Context, x core.Matrix, weights []float64, p Params, plain 
 			return nil, err
 		}
 		if restart == p.Restarts-1 {
-			starter.free()
+			starter = nil
+			giveBack(x)
 		}
 		run := &lloyd{
 			x: x, weights: weights, k: p.K, maxIter: p.MaxIter, tol: p.Tol * variance, spread: spread, plain: plain,
@@ -123,6 +126,14 @@ func fit(ctx context.Context, x core.Matrix, weights []float64, p Params, plain 
 		}
 	}
 	return best, nil
+}
+
+// giveBack returns to the system what is no longer used: what the fit of the level before had, and what the start had,
+// are each of the size of the bounds to come, and the memory of a fit is promised. Small data is not worth a collection.
+func giveBack(x core.Matrix) {
+	if len(x.Data) >= 1<<20 {
+		debug.FreeOSMemory()
+	}
 }
 
 func checkWeights(weights []float64, rows int) error {

@@ -144,7 +144,6 @@ func (l *lloyd) refill(ctx context.Context) error {
 		order[i] = i
 	}
 	sort.SliceStable(order, func(a, b int) bool { return dist[order[a]] > dist[order[b]] })
-	dim := l.x.Cols
 	next := 0
 	for _, k := range empty {
 		for next < len(order) && dist[order[next]] > 0 && l.sums.count[l.labels[order[next]]] < 2 {
@@ -157,10 +156,9 @@ func (l *lloyd) refill(ctx context.Context) error {
 		i := order[next]
 		next++
 		from, w := int(l.labels[i]), weightOf(l.weights, i)
-		f32.Add64(l.sums.rows[from*dim:(from+1)*dim], l.x.Row(i), -w)
+		l.sums.move(l.x.Row(i), w, from, k, 0, l.x.Cols)
 		l.sums.weight[from] -= w
 		l.sums.count[from]--
-		f32.Add64(l.sums.rows[k*dim:(k+1)*dim], l.x.Row(i), w)
 		l.sums.weight[k] += w
 		l.sums.count[k]++
 		l.refilled = true

@@ -117,6 +117,9 @@ func greediest(ctx context.Context, x core.Matrix, rows []int, weight, near, dis
 	return best, nil
 }
 
+// candidates is how many rows greedy k-means++ weighs up for each centroid (scikit-learn's number).
+func candidates(k int) int { return 2 + int(math.Log(float64(k))) }
+
 // draw returns an index with a chance proportional to the step of cumulative at it.
 func draw(cumulative []float64, rng *rand.Rand) int {
 	u := rng.Float64() * cumulative[len(cumulative)-1]

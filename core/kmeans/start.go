@@ -2,9 +2,7 @@ package kmeans
 
 import (
 	"context"
-	"math"
 	"math/rand/v2"
-	"runtime/debug"
 
 	"github.com/semantic-id/semantic-id/core"
 )
@@ -92,13 +90,6 @@ func (s *starter) centroids(ctx context.Context, restart int, seed uint64) (core
 	return means(ctx, s.x, s.weights, labels, s.k)
 }
 
-// free lets go of what only the start needs. The fit is about to make its bounds, of much the same size,
-// and memory is promised.
-func (s *starter) free() {
-	*s = starter{}
-	debug.FreeOSMemory()
-}
-
 // means returns the mean of the rows of each label; for a label without rows, a row.
 func means(ctx context.Context, x core.Matrix, weights []float64, labels []int32, k int) (core.Matrix, error) {
 	s := newSums(k, x.Cols)
@@ -115,6 +106,3 @@ func means(ctx context.Context, x core.Matrix, weights []float64, labels []int32
 	}
 	return out, nil
 }
-
-// candidates is how many rows greedy k-means++ weighs up for each centroid (scikit-learn's number).
-func candidates(k int) int { return 2 + int(math.Log(float64(k))) }

@@ -72,16 +72,19 @@ func (s *sums) update(ctx context.Context, x core.Matrix, weights []float64, bef
 		return s.remake(ctx, x, weights, now)
 	}
 	s.weigh(weights, now)
-	dim := x.Cols
-	return s.columns(ctx, dim, func(c0, c1 int) {
+	return s.columns(ctx, x.Cols, func(c0, c1 int) {
 		for _, c := range s.changed {
 			i := int(c)
-			row, w := x.Data[i*dim+c0:i*dim+c1], weightOf(weights, i)
-			from, to := int(before[i])*dim, int(now[i])*dim
-			f32.Add64(s.rows[from+c0:from+c1], row, -w)
-			f32.Add64(s.rows[to+c0:to+c1], row, w)
+			s.move(x.Row(i), weightOf(weights, i), int(before[i]), int(now[i]), c0, c1)
 		}
 	})
+}
+
+// move takes columns c0 to c1-1 of a row out of one sum and adds them to another.
+func (s *sums) move(row []float32, w float64, from, to, c0, c1 int) {
+	from, to = from*len(row), to*len(row)
+	f32.Add64(s.rows[from+c0:from+c1], row[c0:c1], -w)
+	f32.Add64(s.rows[to+c0:to+c1], row[c0:c1], w)
 }
 
 // weigh makes weight and count anew.

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"runtime/debug"
 
 	"github.com/semantic-id/semantic-id/core"
 	"github.com/semantic-id/semantic-id/core/internal/f32"
@@ -55,8 +54,8 @@ type Level struct {
 }
 
 // Fit fits a model to the rows of x and returns it with the codes of those rows and an account of each level. weights
-// is as in kmeans.Fit. Beside x it needs less than
-// one and a half times its memory: a copy for the residuals, and bounds. Fit ends early with the error of ctx.
+// is as in kmeans.Fit. Beside x it needs less than one and a half times its memory: a copy for the residuals, and bounds.
+// Fit ends early with the error of ctx.
 func Fit(ctx context.Context, x core.Matrix, weights []float64, p Params) (*Model, core.Codes, []Level, error) {
 	none := core.Codes{}
 	if err := x.Check(); err != nil {
@@ -87,7 +86,6 @@ func Fit(ctx context.Context, x core.Matrix, weights []float64, p Params) (*Mode
 	books := make([]core.Matrix, len(p.Clusters))
 	levels := make([]Level, len(p.Clusters))
 	for l := range p.Clusters {
-		debug.FreeOSMemory() // what the level before let go of: memory is promised
 		r, err := kmeans.Fit(ctx, residual, weights, p.level(l))
 		if err != nil {
 			return nil, none, nil, fmt.Errorf("level %d: %w", l, err)

@@ -112,7 +112,7 @@ func (m *Model) EncodeBlocks(ctx context.Context, x core.Matrix, dst core.Codes,
 	}
 	if i := int(failed.Load()); i > 0 {
 		if f32.NotFinite(x.Row(i-1)) >= 0 {
-			return fmt.Errorf("rqkmeans: %w: row %d; remove or impute such rows", core.ErrNotFinite, i-1)
+			return fmt.Errorf("rqkmeans: %w", x.CheckFinite())
 		}
 		return zeroRow(i - 1)
 	}
