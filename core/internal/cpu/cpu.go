@@ -39,6 +39,7 @@ func Parse(name string) (Level, error) {
 var (
 	supported = detect()
 	level     atomic.Int32
+	vnni      atomic.Bool
 	envErr    error
 )
 
@@ -46,6 +47,7 @@ func init() {
 	l, err := choose(supported, os.Getenv("SEMANTIC_ID_CPU"))
 	envErr = err
 	level.Store(int32(l))
+	vnni.Store(hasVNNI())
 }
 
 // choose returns the level to use where have is the highest possible and limit is the value of SEMANTIC_ID_CPU.
@@ -87,6 +89,10 @@ func require(have Level, name string) error {
 	return nil
 }
 
+// VNNI says whether kernels are to use AVX512_VNNI: where the CPU has it and AVX512 is in use. It is no level of its own,
+// as few kernels gain from it.
+func VNNI() bool { return vnni.Load() && Use() == AVX512 }
+
 // SetForTest makes kernels use l, which must be supported, until the returned function is called. Not for concurrent use.
 func SetForTest(l Level) (restore func()) {
 	if l > supported {
@@ -94,4 +100,11 @@ func SetForTest(l Level) (restore func()) {
 	}
 	old := level.Swap(int32(l))
 	return func() { level.Store(old) }
+}
+
+// SetVNNIForTest turns AVX512_VNNI on, if the CPU has it, or off, until the returned function is called. Not for
+// concurrent use.
+func SetVNNIForTest(on bool) (restore func()) {
+	old := vnni.Swap(on && hasVNNI())
+	return func() { vnni.Store(old) }
 }

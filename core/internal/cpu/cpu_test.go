@@ -81,3 +81,16 @@ func TestSetForTest(t *testing.T) {
 		t.Errorf("Use() = %v after restore, want %v", Use(), before)
 	}
 }
+
+func TestVNNI(t *testing.T) {
+	for l := Generic; l <= Supported(); l++ {
+		for _, on := range []bool{false, true} {
+			level, vnni := SetForTest(l), SetVNNIForTest(on)
+			if got, want := VNNI(), on && l == AVX512 && hasVNNI(); got != want {
+				t.Errorf("%v, turned on %v: VNNI() = %v, want %v", l, on, got, want)
+			}
+			vnni()
+			level()
+		}
+	}
+}

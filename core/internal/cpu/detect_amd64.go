@@ -15,3 +15,5 @@ func detect() Level {
 	}
 	return Generic
 }
+
+func hasVNNI() bool { return cpu.X86.HasAVX512VNNI }

@@ -2839,6 +2839,263 @@ end:
 	VZEROUPPER
 	RET
 
+// func quantize16AVX512(dst *int16, row *float32, scale float32, dim int) float32
+// Requires: AVX, AVX512F, BMI2, SSE
+TEXT ·quantize16AVX512(SB), NOSPLIT, $0-36
+	MOVQ         dst+0(FP), AX
+	MOVQ         row+8(FP), CX
+	MOVQ         dim+24(FP), DX
+	VBROADCASTSS scale+16(FP), Z0
+	MOVL         $0x46fffe00, BX
+	VMOVD        BX, X1
+	VBROADCASTSS X1, Z1
+	MOVL         $0xc6fffe00, BX
+	VMOVD        BX, X2
+	VBROADCASTSS X2, Z2
+	VPXORD       Z3, Z3, Z3
+	VPXORD       Z4, Z4, Z4
+	MOVQ         DX, BX
+	ANDQ         $0x0000000f, BX
+	MOVQ         DX, SI
+	SHRQ         $0x04, SI
+	MOVQ         $0x00000001, DI
+	SHLXQ        BX, DI, DI
+	DECQ         DI
+	KMOVW        DI, K1
+	ADDQ         $0x1f, DX
+	SHRQ         $0x05, DX
+	SHLQ         $0x01, DX
+	SUBQ         SI, DX
+
+pair:
+	CMPQ        SI, $0x02
+	JL          single
+	VMOVUPS     (CX), Z5
+	VMULPS      Z0, Z5, Z6
+	VMINPS      Z1, Z6, Z6
+	VMAXPS      Z2, Z6, Z6
+	VCVTPS2DQ   Z6, Z6
+	VCVTDQ2PS   Z6, Z7
+	VFMSUB231PS Z0, Z5, Z7
+	VFMADD231PS Z7, Z7, Z3
+	VPMOVSDW    Z6, (AX)
+	ADDQ        $0x20, AX
+	VMOVUPS     64(CX), Z5
+	VMULPS      Z0, Z5, Z6
+	VMINPS      Z1, Z6, Z6
+	VMAXPS      Z2, Z6, Z6
+	VCVTPS2DQ   Z6, Z6
+	VCVTDQ2PS   Z6, Z7
+	VFMSUB231PS Z0, Z5, Z7
+	VFMADD231PS Z7, Z7, Z4
+	VPMOVSDW    Z6, (AX)
+	ADDQ        $0x20, AX
+	ADDQ        $0x00000080, CX
+	SUBQ        $0x02, SI
+	JMP         pair
+
+single:
+	TESTQ       SI, SI
+	JZ          rest
+	VMOVUPS     (CX), Z5
+	VMULPS      Z0, Z5, Z6
+	VMINPS      Z1, Z6, Z6
+	VMAXPS      Z2, Z6, Z6
+	VCVTPS2DQ   Z6, Z6
+	VCVTDQ2PS   Z6, Z7
+	VFMSUB231PS Z0, Z5, Z7
+	VFMADD231PS Z7, Z7, Z3
+	VPMOVSDW    Z6, (AX)
+	ADDQ        $0x20, AX
+	ADDQ        $0x00000040, CX
+
+rest:
+	TESTQ       BX, BX
+	JZ          pad
+	VMOVUPS.Z   (CX), K1, Z5
+	VMULPS      Z0, Z5, Z6
+	VMINPS      Z1, Z6, Z6
+	VMAXPS      Z2, Z6, Z6
+	VCVTPS2DQ   Z6, Z6
+	VCVTDQ2PS   Z6, Z1
+	VFMSUB231PS Z0, Z5, Z1
+	VFMADD231PS Z1, Z1, Z3
+	VPMOVSDW    Z6, (AX)
+	ADDQ        $0x20, AX
+	DECQ        DX
+
+pad:
+	VPXORD Z6, Z6, Z6
+
+zeros:
+	TESTQ    DX, DX
+	JZ       done
+	VPMOVSDW Z6, (AX)
+	ADDQ     $0x20, AX
+	DECQ     DX
+	JMP      zeros
+
+done:
+	VADDPS        Z4, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VADDPS        Y0, Y3, Y3
+	VEXTRACTF128  $0x01, Y3, X0
+	VADDPS        X0, X3, X0
+	VHADDPS       X0, X0, X0
+	VHADDPS       X0, X0, X0
+	MOVSS         X0, ret+32(FP)
+	VZEROUPPER
+	RET
+
+// func dots16AtAVX512(dst *int32, row *int16, book *int16, at *int32, n int, dim int)
+// Requires: AVX, AVX2, AVX512BW, AVX512F
+TEXT ·dots16AtAVX512(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ row+8(FP), CX
+	MOVQ book+16(FP), DX
+	MOVQ at+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ dim+40(FP), DI
+	SHLQ $0x01, DI
+	ADDQ DI, CX
+
+four:
+	CMPQ      SI, $0x04
+	JL        fourEnd
+	MOVLQSX   (BX), R8
+	INCQ      R8
+	IMULQ     DI, R8
+	ADDQ      DX, R8
+	VPXORD    Z0, Z0, Z0
+	VPXORD    Z1, Z1, Z1
+	MOVLQSX   4(BX), R9
+	INCQ      R9
+	IMULQ     DI, R9
+	ADDQ      DX, R9
+	VPXORD    Z2, Z2, Z2
+	VPXORD    Z3, Z3, Z3
+	MOVLQSX   8(BX), R10
+	INCQ      R10
+	IMULQ     DI, R10
+	ADDQ      DX, R10
+	VPXORD    Z4, Z4, Z4
+	VPXORD    Z5, Z5, Z5
+	MOVLQSX   12(BX), R11
+	INCQ      R11
+	IMULQ     DI, R11
+	ADDQ      DX, R11
+	VPXORD    Z6, Z6, Z6
+	VPXORD    Z7, Z7, Z7
+	MOVQ      DI, R12
+	NEGQ      R12
+	TESTQ     $0x00000040, R12
+	JZ        fourLoop
+	VMOVDQU32 (CX)(R12*1), Z8
+	VPMADDWD  (R8)(R12*1), Z8, Z9
+	VPADDD    Z9, Z0, Z0
+	VPMADDWD  (R9)(R12*1), Z8, Z9
+	VPADDD    Z9, Z2, Z2
+	VPMADDWD  (R10)(R12*1), Z8, Z9
+	VPADDD    Z9, Z4, Z4
+	VPMADDWD  (R11)(R12*1), Z8, Z8
+	VPADDD    Z8, Z6, Z6
+	ADDQ      $0x40, R12
+	JZ        fourAdd
+
+fourLoop:
+	VMOVDQU32 (CX)(R12*1), Z8
+	VPMADDWD  (R8)(R12*1), Z8, Z9
+	VPADDD    Z9, Z0, Z0
+	VPMADDWD  (R9)(R12*1), Z8, Z9
+	VPADDD    Z9, Z2, Z2
+	VPMADDWD  (R10)(R12*1), Z8, Z9
+	VPADDD    Z9, Z4, Z4
+	VPMADDWD  (R11)(R12*1), Z8, Z8
+	VPADDD    Z8, Z6, Z6
+	VMOVDQU32 64(CX)(R12*1), Z8
+	VPMADDWD  64(R8)(R12*1), Z8, Z9
+	VPADDD    Z9, Z1, Z1
+	VPMADDWD  64(R9)(R12*1), Z8, Z9
+	VPADDD    Z9, Z3, Z3
+	VPMADDWD  64(R10)(R12*1), Z8, Z9
+	VPADDD    Z9, Z5, Z5
+	VPMADDWD  64(R11)(R12*1), Z8, Z8
+	VPADDD    Z8, Z7, Z7
+	ADDQ      $0x00000080, R12
+	JNZ       fourLoop
+
+fourAdd:
+	VPADDD        Z1, Z0, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y8
+	VPADDD        Y8, Y0, Y0
+	VPADDD        Z3, Z2, Z2
+	VEXTRACTI64X4 $0x01, Z2, Y8
+	VPADDD        Y8, Y2, Y2
+	VPADDD        Z5, Z4, Z4
+	VEXTRACTI64X4 $0x01, Z4, Y8
+	VPADDD        Y8, Y4, Y4
+	VPADDD        Z7, Z6, Z6
+	VEXTRACTI64X4 $0x01, Z6, Y8
+	VPADDD        Y8, Y6, Y6
+	VPHADDD       Y2, Y0, Y0
+	VPHADDD       Y6, Y4, Y4
+	VPHADDD       Y4, Y0, Y0
+	VEXTRACTI128  $0x01, Y0, X8
+	VPADDD        X8, X0, X8
+	VMOVDQU       X8, (AX)
+	ADDQ          $0x10, AX
+	ADDQ          $0x10, BX
+	SUBQ          $0x04, SI
+	JMP           four
+
+fourEnd:
+one:
+	CMPQ      SI, $0x01
+	JL        oneEnd
+	MOVLQSX   (BX), R8
+	INCQ      R8
+	IMULQ     DI, R8
+	ADDQ      DX, R8
+	VPXORD    Z10, Z10, Z10
+	VPXORD    Z11, Z11, Z11
+	MOVQ      DI, R9
+	NEGQ      R9
+	TESTQ     $0x00000040, R9
+	JZ        oneLoop
+	VMOVDQU32 (CX)(R9*1), Z0
+	VPMADDWD  (R8)(R9*1), Z0, Z0
+	VPADDD    Z0, Z10, Z10
+	ADDQ      $0x40, R9
+	JZ        oneAdd
+
+oneLoop:
+	VMOVDQU32 (CX)(R9*1), Z0
+	VPMADDWD  (R8)(R9*1), Z0, Z0
+	VPADDD    Z0, Z10, Z10
+	VMOVDQU32 64(CX)(R9*1), Z0
+	VPMADDWD  64(R8)(R9*1), Z0, Z0
+	VPADDD    Z0, Z11, Z11
+	ADDQ      $0x00000080, R9
+	JNZ       oneLoop
+
+oneAdd:
+	VPADDD        Z11, Z10, Z10
+	VEXTRACTI64X4 $0x01, Z10, Y0
+	VPADDD        Y0, Y10, Y10
+	VPHADDD       Y10, Y10, Y10
+	VPHADDD       Y10, Y10, Y10
+	VEXTRACTI128  $0x01, Y10, X0
+	VPADDD        X0, X10, X0
+	VMOVD         X0, (AX)
+	ADDQ          $0x04, AX
+	ADDQ          $0x04, BX
+	SUBQ          $0x01, SI
+	JMP           one
+
+oneEnd:
+	VZEROUPPER
+	RET
+
 // func nearestAVX2x6(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int, ahead *float32, stride int)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·nearestAVX2x6(SB), NOSPLIT, $192-64
@@ -4701,6 +4958,373 @@ loop:
 	JMP       loop
 
 end:
+	VZEROUPPER
+	RET
+
+// func quantize16AVX2(dst *int16, row *float32, scale float32, dim int) float32
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·quantize16AVX2(SB), NOSPLIT, $0-36
+	MOVQ         dst+0(FP), AX
+	MOVQ         row+8(FP), CX
+	MOVQ         dim+24(FP), DX
+	VBROADCASTSS scale+16(FP), Y0
+	MOVL         $0x46fffe00, BX
+	VMOVD        BX, X1
+	VBROADCASTSS X1, Y1
+	MOVL         $0xc6fffe00, BX
+	VMOVD        BX, X2
+	VBROADCASTSS X2, Y2
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	MOVQ         DX, BX
+	ANDQ         $0x00000007, BX
+	MOVQ         DX, SI
+	SHRQ         $0x03, SI
+	VMOVD        BX, X5
+	VPBROADCASTD X5, Y5
+	MOVQ         $0x0706050403020100, DI
+	VMOVQ        DI, X6
+	VPMOVZXBD    X6, Y6
+	VPCMPGTD     Y6, Y5, Y5
+	ADDQ         $0x1f, DX
+	SHRQ         $0x05, DX
+	SHLQ         $0x02, DX
+	SUBQ         SI, DX
+
+pair:
+	CMPQ         SI, $0x02
+	JL           single
+	VMOVUPS      (CX), Y6
+	VMULPS       Y0, Y6, Y7
+	VMINPS       Y1, Y7, Y7
+	VMAXPS       Y2, Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VCVTDQ2PS    Y7, Y8
+	VFMSUB231PS  Y0, Y6, Y8
+	VFMADD231PS  Y8, Y8, Y3
+	VEXTRACTI128 $0x01, Y7, X6
+	VPACKSSDW    X6, X7, X7
+	VMOVDQU      X7, (AX)
+	ADDQ         $0x10, AX
+	VMOVUPS      32(CX), Y6
+	VMULPS       Y0, Y6, Y7
+	VMINPS       Y1, Y7, Y7
+	VMAXPS       Y2, Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VCVTDQ2PS    Y7, Y8
+	VFMSUB231PS  Y0, Y6, Y8
+	VFMADD231PS  Y8, Y8, Y4
+	VEXTRACTI128 $0x01, Y7, X6
+	VPACKSSDW    X6, X7, X7
+	VMOVDQU      X7, (AX)
+	ADDQ         $0x10, AX
+	ADDQ         $0x00000040, CX
+	SUBQ         $0x02, SI
+	JMP          pair
+
+single:
+	TESTQ        SI, SI
+	JZ           rest
+	VMOVUPS      (CX), Y6
+	VMULPS       Y0, Y6, Y7
+	VMINPS       Y1, Y7, Y7
+	VMAXPS       Y2, Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VCVTDQ2PS    Y7, Y8
+	VFMSUB231PS  Y0, Y6, Y8
+	VFMADD231PS  Y8, Y8, Y3
+	VEXTRACTI128 $0x01, Y7, X6
+	VPACKSSDW    X6, X7, X7
+	VMOVDQU      X7, (AX)
+	ADDQ         $0x10, AX
+	ADDQ         $0x00000020, CX
+
+rest:
+	TESTQ        BX, BX
+	JZ           pad
+	VMASKMOVPS   (CX), Y5, Y6
+	VMULPS       Y0, Y6, Y5
+	VMINPS       Y1, Y5, Y5
+	VMAXPS       Y2, Y5, Y5
+	VCVTPS2DQ    Y5, Y7
+	VCVTDQ2PS    Y7, Y1
+	VFMSUB231PS  Y0, Y6, Y1
+	VFMADD231PS  Y1, Y1, Y3
+	VEXTRACTI128 $0x01, Y7, X0
+	VPACKSSDW    X0, X7, X7
+	VMOVDQU      X7, (AX)
+	ADDQ         $0x10, AX
+	DECQ         DX
+
+pad:
+	VXORPS Y7, Y7, Y7
+
+zeros:
+	TESTQ        DX, DX
+	JZ           done
+	VEXTRACTI128 $0x01, Y7, X0
+	VPACKSSDW    X0, X7, X7
+	VMOVDQU      X7, (AX)
+	ADDQ         $0x10, AX
+	DECQ         DX
+	JMP          zeros
+
+done:
+	VADDPS       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X0
+	VADDPS       X0, X3, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	MOVSS        X0, ret+32(FP)
+	VZEROUPPER
+	RET
+
+// func dots16AtAVX2(dst *int32, row *int16, book *int16, at *int32, n int, dim int)
+// Requires: AVX, AVX2
+TEXT ·dots16AtAVX2(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ row+8(FP), CX
+	MOVQ book+16(FP), DX
+	MOVQ at+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ dim+40(FP), DI
+	SHLQ $0x01, DI
+	ADDQ DI, CX
+
+four:
+	CMPQ    SI, $0x04
+	JL      fourEnd
+	MOVLQSX (BX), R8
+	INCQ    R8
+	IMULQ   DI, R8
+	ADDQ    DX, R8
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	MOVLQSX 4(BX), R9
+	INCQ    R9
+	IMULQ   DI, R9
+	ADDQ    DX, R9
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	MOVLQSX 8(BX), R10
+	INCQ    R10
+	IMULQ   DI, R10
+	ADDQ    DX, R10
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	MOVLQSX 12(BX), R11
+	INCQ    R11
+	IMULQ   DI, R11
+	ADDQ    DX, R11
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	MOVQ    DI, R12
+	NEGQ    R12
+
+fourLoop:
+	VMOVDQU      (CX)(R12*1), Y8
+	VPMADDWD     (R8)(R12*1), Y8, Y9
+	VPADDD       Y9, Y0, Y0
+	VPMADDWD     (R9)(R12*1), Y8, Y9
+	VPADDD       Y9, Y2, Y2
+	VPMADDWD     (R10)(R12*1), Y8, Y9
+	VPADDD       Y9, Y4, Y4
+	VPMADDWD     (R11)(R12*1), Y8, Y8
+	VPADDD       Y8, Y6, Y6
+	VMOVDQU      32(CX)(R12*1), Y8
+	VPMADDWD     32(R8)(R12*1), Y8, Y9
+	VPADDD       Y9, Y1, Y1
+	VPMADDWD     32(R9)(R12*1), Y8, Y9
+	VPADDD       Y9, Y3, Y3
+	VPMADDWD     32(R10)(R12*1), Y8, Y9
+	VPADDD       Y9, Y5, Y5
+	VPMADDWD     32(R11)(R12*1), Y8, Y8
+	VPADDD       Y8, Y7, Y7
+	ADDQ         $0x00000040, R12
+	JNZ          fourLoop
+	VPADDD       Y1, Y0, Y0
+	VPADDD       Y3, Y2, Y2
+	VPADDD       Y5, Y4, Y4
+	VPADDD       Y7, Y6, Y6
+	VPHADDD      Y2, Y0, Y0
+	VPHADDD      Y6, Y4, Y4
+	VPHADDD      Y4, Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPADDD       X1, X0, X1
+	VMOVDQU      X1, (AX)
+	ADDQ         $0x10, AX
+	ADDQ         $0x10, BX
+	SUBQ         $0x04, SI
+	JMP          four
+
+fourEnd:
+one:
+	CMPQ    SI, $0x01
+	JL      oneEnd
+	MOVLQSX (BX), R8
+	INCQ    R8
+	IMULQ   DI, R8
+	ADDQ    DX, R8
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	MOVQ    DI, R9
+	NEGQ    R9
+
+oneLoop:
+	VMOVDQU      (CX)(R9*1), Y2
+	VPMADDWD     (R8)(R9*1), Y2, Y2
+	VPADDD       Y2, Y0, Y0
+	VMOVDQU      32(CX)(R9*1), Y2
+	VPMADDWD     32(R8)(R9*1), Y2, Y2
+	VPADDD       Y2, Y1, Y1
+	ADDQ         $0x00000040, R9
+	JNZ          oneLoop
+	VPADDD       Y1, Y0, Y0
+	VPHADDD      Y0, Y0, Y0
+	VPHADDD      Y0, Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VPADDD       X1, X0, X1
+	VMOVD        X1, (AX)
+	ADDQ         $0x04, AX
+	ADDQ         $0x04, BX
+	SUBQ         $0x01, SI
+	JMP          one
+
+oneEnd:
+	VZEROUPPER
+	RET
+
+// func dots16AtVNNI(dst *int32, row *int16, book *int16, at *int32, n int, dim int)
+// Requires: AVX, AVX2, AVX512F, AVX512_VNNI
+TEXT ·dots16AtVNNI(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ row+8(FP), CX
+	MOVQ book+16(FP), DX
+	MOVQ at+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ dim+40(FP), DI
+	SHLQ $0x01, DI
+	ADDQ DI, CX
+
+four:
+	CMPQ      SI, $0x04
+	JL        fourEnd
+	MOVLQSX   (BX), R8
+	INCQ      R8
+	IMULQ     DI, R8
+	ADDQ      DX, R8
+	VPXORD    Z0, Z0, Z0
+	VPXORD    Z1, Z1, Z1
+	MOVLQSX   4(BX), R9
+	INCQ      R9
+	IMULQ     DI, R9
+	ADDQ      DX, R9
+	VPXORD    Z2, Z2, Z2
+	VPXORD    Z3, Z3, Z3
+	MOVLQSX   8(BX), R10
+	INCQ      R10
+	IMULQ     DI, R10
+	ADDQ      DX, R10
+	VPXORD    Z4, Z4, Z4
+	VPXORD    Z5, Z5, Z5
+	MOVLQSX   12(BX), R11
+	INCQ      R11
+	IMULQ     DI, R11
+	ADDQ      DX, R11
+	VPXORD    Z6, Z6, Z6
+	VPXORD    Z7, Z7, Z7
+	MOVQ      DI, R12
+	NEGQ      R12
+	TESTQ     $0x00000040, R12
+	JZ        fourLoop
+	VMOVDQU32 (CX)(R12*1), Z8
+	VPDPWSSD  (R8)(R12*1), Z8, Z0
+	VPDPWSSD  (R9)(R12*1), Z8, Z2
+	VPDPWSSD  (R10)(R12*1), Z8, Z4
+	VPDPWSSD  (R11)(R12*1), Z8, Z6
+	ADDQ      $0x40, R12
+	JZ        fourAdd
+
+fourLoop:
+	VMOVDQU32 (CX)(R12*1), Z8
+	VPDPWSSD  (R8)(R12*1), Z8, Z0
+	VPDPWSSD  (R9)(R12*1), Z8, Z2
+	VPDPWSSD  (R10)(R12*1), Z8, Z4
+	VPDPWSSD  (R11)(R12*1), Z8, Z6
+	VMOVDQU32 64(CX)(R12*1), Z8
+	VPDPWSSD  64(R8)(R12*1), Z8, Z1
+	VPDPWSSD  64(R9)(R12*1), Z8, Z3
+	VPDPWSSD  64(R10)(R12*1), Z8, Z5
+	VPDPWSSD  64(R11)(R12*1), Z8, Z7
+	ADDQ      $0x00000080, R12
+	JNZ       fourLoop
+
+fourAdd:
+	VPADDD        Z1, Z0, Z0
+	VEXTRACTI64X4 $0x01, Z0, Y8
+	VPADDD        Y8, Y0, Y0
+	VPADDD        Z3, Z2, Z2
+	VEXTRACTI64X4 $0x01, Z2, Y8
+	VPADDD        Y8, Y2, Y2
+	VPADDD        Z5, Z4, Z4
+	VEXTRACTI64X4 $0x01, Z4, Y8
+	VPADDD        Y8, Y4, Y4
+	VPADDD        Z7, Z6, Z6
+	VEXTRACTI64X4 $0x01, Z6, Y8
+	VPADDD        Y8, Y6, Y6
+	VPHADDD       Y2, Y0, Y0
+	VPHADDD       Y6, Y4, Y4
+	VPHADDD       Y4, Y0, Y0
+	VEXTRACTI128  $0x01, Y0, X8
+	VPADDD        X8, X0, X8
+	VMOVDQU       X8, (AX)
+	ADDQ          $0x10, AX
+	ADDQ          $0x10, BX
+	SUBQ          $0x04, SI
+	JMP           four
+
+fourEnd:
+one:
+	CMPQ      SI, $0x01
+	JL        oneEnd
+	MOVLQSX   (BX), R8
+	INCQ      R8
+	IMULQ     DI, R8
+	ADDQ      DX, R8
+	VPXORD    Z9, Z9, Z9
+	VPXORD    Z10, Z10, Z10
+	MOVQ      DI, R9
+	NEGQ      R9
+	TESTQ     $0x00000040, R9
+	JZ        oneLoop
+	VMOVDQU32 (CX)(R9*1), Z0
+	VPDPWSSD  (R8)(R9*1), Z0, Z9
+	ADDQ      $0x40, R9
+	JZ        oneAdd
+
+oneLoop:
+	VMOVDQU32 (CX)(R9*1), Z0
+	VPDPWSSD  (R8)(R9*1), Z0, Z9
+	VMOVDQU32 64(CX)(R9*1), Z0
+	VPDPWSSD  64(R8)(R9*1), Z0, Z10
+	ADDQ      $0x00000080, R9
+	JNZ       oneLoop
+
+oneAdd:
+	VPADDD        Z10, Z9, Z9
+	VEXTRACTI64X4 $0x01, Z9, Y0
+	VPADDD        Y0, Y9, Y9
+	VPHADDD       Y9, Y9, Y9
+	VPHADDD       Y9, Y9, Y9
+	VEXTRACTI128  $0x01, Y9, X0
+	VPADDD        X0, X9, X0
+	VMOVD         X0, (AX)
+	ADDQ          $0x04, AX
+	ADDQ          $0x04, BX
+	SUBQ          $0x01, SI
+	JMP           one
+
+oneEnd:
 	VZEROUPPER
 	RET
 

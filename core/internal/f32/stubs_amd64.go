@@ -82,6 +82,16 @@ func sqDistsAtAVX512(dst *float32, x *float32, rows *float32, at *int32, n int, 
 //go:noescape
 func atMostAVX512(mask *uint32, bound *uint16, offset *uint16, limit int, words int)
 
+// quantize16AVX512 is quantize16.
+//
+//go:noescape
+func quantize16AVX512(dst *int16, row *float32, scale float32, dim int) float32
+
+// dots16AtAVX512 is dots16At.
+//
+//go:noescape
+func dots16AtAVX512(dst *int32, row *int16, book *int16, at *int32, n int, dim int)
+
 // nearestAVX2x6 is nearestTile for panels of 16 rows and groups of 6 centroids.
 //
 //go:noescape
@@ -149,6 +159,21 @@ func sqDistsAtAVX2(dst *float32, x *float32, rows *float32, at *int32, n int, di
 //
 //go:noescape
 func atMostAVX2(mask *uint32, bound *uint16, offset *uint16, limit int, words int)
+
+// quantize16AVX2 is quantize16.
+//
+//go:noescape
+func quantize16AVX2(dst *int16, row *float32, scale float32, dim int) float32
+
+// dots16AtAVX2 is dots16At.
+//
+//go:noescape
+func dots16AtAVX2(dst *int32, row *int16, book *int16, at *int32, n int, dim int)
+
+// dots16AtVNNI is dots16At.
+//
+//go:noescape
+func dots16AtVNNI(dst *int32, row *int16, book *int16, at *int32, n int, dim int)
 
 // prefetchLines asks for cache lines from x on.
 //

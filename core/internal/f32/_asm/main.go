@@ -26,7 +26,10 @@ func main() {
 		peak(l)
 		sqDistsAt(l)
 		atMost(l)
+		quantize16(l)
+		dots16At(l)
 	}
+	dots16At(vnni)
 	prefetch()
 	elementwise()
 	Generate()
