@@ -1,0 +1,195 @@
+"""The programs under test, each through its public Python API: fit, encode, decode, and what encode needs beside.
+
+A program is imported when its class is made, so that an environment needs no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Codes = npt.NDArray[Any]
+
+PEER_ITERATIONS = 25  # of programs that have no tolerance of their own, or are run without it
+
+
+class SemanticId:
+    """RQKMeans of this package, or of semantic-id 0.2.5: whichever is installed here."""
+
+    package = "semantic-id"
+
+    def __init__(self, threads: int) -> None:
+        import semantic_id
+
+        self.api = semantic_id
+        if hasattr(semantic_id, "set_num_threads"):  # this package
+            semantic_id.set_num_threads(threads)
+            one = np.ones((1, 1), np.float32)
+            semantic_id.RQKMeans(n_levels=1, n_clusters=1).fit(one)  # loads its library now, as the others' imports do
+
+    def fit(self, x: Floats, levels: int, clusters: int, seed: int) -> None:
+        self.model = self.api.RQKMeans(n_levels=levels, n_clusters=clusters, n_init=1, random_state=seed).fit(x)
+
+    def encode(self, x: Floats) -> Codes:
+        return self.model.encode(x)
+
+    def decode(self, codes: Codes) -> Floats:
+        return self.model.decode(codes)
+
+    def save(self, path: str) -> None:
+        self.model.save(path)
+        np.save(path + ".books.npy", np.stack(self.model.codebooks_))
+
+    def load(self, path: str) -> None:
+        self.model = self.api.RQKMeans.load(path)
+
+
+class SemanticIdBatches(SemanticId):
+    """The same, encoding in batches that stay in a cache."""
+
+    def encode(self, x: Floats) -> Codes:
+        return self.model.encode(x, batch_size=2048)
+
+
+class FaissRQ:
+    """faiss.ResidualQuantizer, beam 1."""
+
+    package = "faiss-cpu"
+    lut = 0
+
+    def __init__(self, threads: int) -> None:
+        import faiss
+
+        faiss.omp_set_num_threads(threads)
+        self.api = faiss
+
+    def _empty(self, levels: int, clusters: int, dim: int) -> None:
+        self.rq = self.api.ResidualQuantizer(dim, levels, int(clusters).bit_length() - 1)
+        self.rq.max_beam_size = 1
+        self.rq.use_beam_LUT = self.lut
+
+    def fit(self, x: Floats, levels: int, clusters: int, seed: int) -> None:
+        self._empty(levels, clusters, x.shape[1])
+        self.rq.cp.seed = seed
+        self.rq.train(x)
+
+    def encode(self, x: Floats) -> Codes:
+        codes: Codes = self.rq.compute_codes(x)
+        return codes  # packed; with 256 clusters one byte per level
+
+    def decode(self, codes: Codes) -> Floats:
+        decoded: Floats = self.rq.decode(np.ascontiguousarray(codes, np.uint8))
+        return decoded
+
+    def load(self, path: str) -> None:
+        books = np.load(path + ".books.npy")
+        self._empty(*books.shape)
+        self.api.copy_array_to_vector(books.ravel(), self.rq.codebooks)
+        self.rq.is_trained = True
+        if self.lut:
+            self.rq.compute_codebook_tables()
+
+
+class FaissRQTables(FaissRQ):
+    """The same, encoding by tables of scalar products."""
+
+    lut = 1
+
+
+class Levels:
+    """Residual levels over a k-means that knows one level; labels are those of its own search."""
+
+    def level(self, x: Floats, clusters: int, seed: int) -> tuple[Floats, Callable[[Floats], Codes]]:
+        raise NotImplementedError
+
+    def fit(self, x: Floats, levels: int, clusters: int, seed: int) -> None:
+        self.books: list[tuple[Floats, Callable[[Floats], Codes]]] = []
+        rest = x
+        for level in range(levels):
+            book, assign = self.level(rest, clusters, seed + level)
+            self.books.append((book, assign))
+            if level + 1 < levels:
+                rest = rest - book[assign(rest)]
+
+    def encode(self, x: Floats) -> Codes:
+        codes = []
+        for book, assign in self.books:
+            codes.append(assign(x))
+            x = x - book[codes[-1]]
+        return np.stack(codes, axis=1)
+
+    def decode(self, codes: Codes) -> Floats:
+        decoded: Floats = np.sum([book[codes[:, i]] for i, (book, _) in enumerate(self.books)], axis=0)
+        return decoded
+
+
+class FaissKMeans(Levels):
+    """faiss.Kmeans on all rows."""
+
+    package = "faiss-cpu"
+
+    def __init__(self, threads: int) -> None:
+        import faiss
+
+        faiss.omp_set_num_threads(threads)
+        self.api = faiss
+
+    def level(self, x: Floats, clusters: int, seed: int) -> tuple[Floats, Callable[[Floats], Codes]]:
+        kmeans = self.api.Kmeans(
+            x.shape[1], clusters, niter=PEER_ITERATIONS, seed=seed, max_points_per_centroid=len(x), nredo=1
+        )
+        kmeans.train(x)
+        return kmeans.centroids, lambda rest: kmeans.index.search(rest, 1)[1][:, 0]
+
+
+class SklearnLloyd(Levels):
+    """scikit-learn's KMeans from a random start."""
+
+    package = "scikit-learn"
+
+    def __init__(self, threads: int) -> None:
+        import sklearn.cluster
+
+        self.api = sklearn.cluster  # takes its threads from OMP_NUM_THREADS
+
+    def level(self, x: Floats, clusters: int, seed: int) -> tuple[Floats, Callable[[Floats], Codes]]:
+        kmeans = self.api.KMeans(
+            clusters, init="random", n_init=1, max_iter=PEER_ITERATIONS, tol=0, algorithm="lloyd", random_state=seed
+        )
+        kmeans.fit(x)
+        return kmeans.cluster_centers_, kmeans.predict
+
+
+class SuperKMeans(Levels):
+    """superkmeans on all rows."""
+
+    package = "superkmeans"
+
+    def __init__(self, threads: int) -> None:
+        import superkmeans
+
+        self.api, self.threads = superkmeans, threads
+
+    def level(self, x: Floats, clusters: int, seed: int) -> tuple[Floats, Callable[[Floats], Codes]]:
+        kmeans = self.api.SuperKMeans(
+            clusters, x.shape[1], iters=PEER_ITERATIONS, sampling_fraction=1.0, max_points_per_cluster=len(x),
+            n_threads=self.threads, seed=seed, hierarchical=False,
+        )  # fmt: skip
+        book = np.array(kmeans.train(x), np.float32)
+        return book, lambda rest: kmeans.assign(rest, book)
+
+
+PROGRAMS: dict[str, type[Any]] = {
+    "ours": SemanticId,
+    "0.2.5": SemanticId,
+    "0.2.5-batches": SemanticIdBatches,
+    "faiss-rq": FaissRQ,
+    "faiss-rq-tables": FaissRQTables,
+    "faiss-kmeans": FaissKMeans,
+    "sklearn": SklearnLloyd,
+    "superkmeans": SuperKMeans,
+}
