@@ -66,18 +66,18 @@ func (b *bounds) steps(d float64) uint16 {
 }
 
 // assign makes labels, which belong to where the centroids were before the last move, belong to where they are.
-func (b *bounds) assign(ctx context.Context, x, centroids core.Matrix, labels []int32) error {
+func (b *bounds) assign(ctx context.Context, x Rows, centroids core.Matrix, labels []int32) error {
 	scratch := make([]measured, par.Threads())
 	for i := range scratch {
-		scratch[i] = measured{make([]int32, centroids.Rows), make([]float32, centroids.Rows)}
+		scratch[i] = measured{make([]int32, centroids.Rows), make([]float32, centroids.Rows), make([]float32, x.Dim())}
 	}
-	return par.Chunks(ctx, x.Rows, taskRows, func(worker, lo, hi int) {
+	return par.Chunks(ctx, x.Len(), taskRows, func(worker, lo, hi int) {
 		for i := lo; i < hi; i++ {
 			if next := i + ahead; next < hi {
-				f32.Prefetch(x.Row(next))
+				x.prefetch(next)
 				f32.Prefetch(b.lower[next*centroids.Rows : (next+1)*centroids.Rows])
 			}
-			labels[i] = b.assignRow(x.Row(i), centroids, i, labels[i], &scratch[worker])
+			labels[i] = b.assignRow(x, centroids, i, labels[i], &scratch[worker])
 		}
 	})
 }
@@ -86,9 +86,10 @@ func (b *bounds) assign(ctx context.Context, x, centroids core.Matrix, labels []
 type measured struct {
 	at   []int32
 	dist []float32
+	row  []float32 // where a row is worked out that is not stored
 }
 
-func (b *bounds) assignRow(row []float32, centroids core.Matrix, i int, own int32, m *measured) int32 {
+func (b *bounds) assignRow(x Rows, centroids core.Matrix, i int, own int32, m *measured) int32 {
 	k, dim := centroids.Rows, centroids.Cols
 	lower := b.lower[i*k : (i+1)*k]
 	upper := float64(b.upper[i]) + b.moved[own]
@@ -97,6 +98,7 @@ func (b *bounds) assignRow(row []float32, centroids core.Matrix, i int, own int3
 		b.upper[i] = up32(upper)
 		return own
 	}
+	row := x.Row(i, m.row)
 	if open > fewOpen && b.upper[i] < math.MaxFloat32 {
 		one := [1]int32{own}
 		f32.SqDistsAt(m.dist[:1], row, centroids.Data, one[:])

@@ -69,26 +69,26 @@ type Result struct {
 
 // Fit clusters the rows of x. weights holds a finite weight >= 0 for each row, at least one of them positive, or is nil
 // for equal weights; a row of weight 0 gets a label and moves nothing. Fit ends early with the error of ctx.
-func Fit(ctx context.Context, x core.Matrix, weights []float64, p Params) (*Result, error) {
-	if err := x.Check(); err != nil {
+func Fit(ctx context.Context, x Rows, weights []float64, p Params) (*Result, error) {
+	if err := x.x.Check(); err != nil {
 		return nil, fmt.Errorf("kmeans: %w", err)
 	}
-	if err := p.Check(x.Rows); err != nil {
+	if err := p.Check(x.Len()); err != nil {
 		return nil, err
 	}
-	if err := checkWeights(weights, x.Rows); err != nil {
+	if err := checkWeights(weights, x.Len()); err != nil {
 		return nil, err
 	}
 	return fit(ctx, x, weights, p, false)
 }
 
-func fit(ctx context.Context, x core.Matrix, weights []float64, p Params, plain bool) (*Result, error) {
+func fit(ctx context.Context, x Rows, weights []float64, p Params, plain bool) (*Result, error) {
 	giveBack(x)
 	variance, err := meanVariance(ctx, x, weights)
 	if err != nil {
 		return nil, err
 	}
-	spread := math.Sqrt(variance * float64(x.Cols))
+	spread := math.Sqrt(variance * float64(x.Dim()))
 	done := 0
 	progress := func() {
 		done++
@@ -130,8 +130,8 @@ func fit(ctx context.Context, x core.Matrix, weights []float64, p Params, plain 
 
 // giveBack returns to the system what is no longer used: what the fit of the level before had, and what the start had,
 // are each of the size of the bounds to come, and the memory of a fit is promised. Small data is not worth a collection.
-func giveBack(x core.Matrix) {
-	if len(x.Data) >= 1<<20 {
+func giveBack(x Rows) {
+	if x.Len() >= 1<<20/x.Dim() {
 		debug.FreeOSMemory()
 	}
 }

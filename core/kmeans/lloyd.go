@@ -13,7 +13,7 @@ import (
 
 // lloyd is one run of Lloyd's iterations from given centroids.
 type lloyd struct {
-	x        core.Matrix
+	x        Rows
 	weights  []float64
 	k        int
 	maxIter  int
@@ -38,13 +38,13 @@ type lloyd struct {
 // run iterates until the labels stay, the centroids have settled to tol, or maxIter. Afterwards labels belong to
 // centroids.
 func (l *lloyd) run(ctx context.Context) error {
-	l.labels = make([]int32, l.x.Rows)
-	l.before = make([]int32, l.x.Rows)
-	l.sums = newSums(l.k, l.x.Cols)
+	l.labels = make([]int32, l.x.Len())
+	l.before = make([]int32, l.x.Len())
+	l.sums = newSums(l.k, l.x.Dim())
 	l.moved = make([]float64, l.k)
 	l.distinct = true
-	if !l.plain && boundsFit(l.x.Cols, l.k, l.spread) {
-		l.bounds = newBounds(l.x.Rows, l.k, l.spread)
+	if !l.plain && boundsFit(l.x.Dim(), l.k, l.spread) {
+		l.bounds = newBounds(l.x.Len(), l.k, l.spread)
 	}
 	if err := l.assign(ctx); err != nil {
 		return err
@@ -82,9 +82,10 @@ func (l *lloyd) assign(ctx context.Context) error {
 	if l.bounds != nil {
 		return l.bounds.assign(ctx, l.x, l.centroids, l.labels)
 	}
-	l.book.Set(l.centroids.Data, l.k, l.x.Cols)
-	return par.Chunks(ctx, l.x.Rows, taskRows, func(_, lo, hi int) {
-		l.book.Nearest(l.labels[lo:hi], l.x.Slice(lo, hi).Data)
+	l.book.Set(l.centroids.Data, l.k, l.x.Dim())
+	scratch := l.x.Scratch(taskRows)
+	return par.Chunks(ctx, l.x.Len(), taskRows, func(worker, lo, hi int) {
+		l.book.Nearest(l.labels[lo:hi], l.x.Block(lo, hi, scratch[worker]))
 	})
 }
 
@@ -95,7 +96,7 @@ func (l *lloyd) update(ctx context.Context) (float64, error) {
 		return 0, err
 	}
 	var shift float64
-	mean := make([]float32, l.x.Cols)
+	mean := make([]float32, l.x.Dim())
 	for k := range l.k {
 		l.moved[k] = 0
 		if l.sums.count[k] == 0 {
@@ -128,23 +129,22 @@ func (l *lloyd) refill(ctx context.Context) error {
 	if len(empty) == 0 {
 		return nil
 	}
-	dist := make([]float64, l.x.Rows)
-	err := par.Chunks(ctx, l.x.Rows, taskRows, func(_, lo, hi int) {
-		for i := lo; i < hi; i++ {
-			if weightOf(l.weights, i) > 0 {
-				dist[i] = f32.SqDist64(l.x.Row(i), l.centroids.Row(int(l.labels[i])))
-			}
+	dist := make([]float64, l.x.Len())
+	err := l.x.each(ctx, func(i int, row []float32) {
+		if weightOf(l.weights, i) > 0 {
+			dist[i] = f32.SqDist64(row, l.centroids.Row(int(l.labels[i])))
 		}
 	})
 	if err != nil {
 		return err
 	}
-	order := make([]int, l.x.Rows)
+	order := make([]int, l.x.Len())
 	for i := range order {
 		order[i] = i
 	}
 	sort.SliceStable(order, func(a, b int) bool { return dist[order[a]] > dist[order[b]] })
 	next := 0
+	scratch := make([]float32, l.x.Dim())
 	for _, k := range empty {
 		for next < len(order) && dist[order[next]] > 0 && l.sums.count[l.labels[order[next]]] < 2 {
 			next++
@@ -156,7 +156,7 @@ func (l *lloyd) refill(ctx context.Context) error {
 		i := order[next]
 		next++
 		from, w := int(l.labels[i]), weightOf(l.weights, i)
-		l.sums.move(l.x.Row(i), w, from, k, 0, l.x.Cols)
+		l.sums.move(l.x.Row(i, scratch), w, from, k, 0, l.x.Dim())
 		l.sums.weight[from] -= w
 		l.sums.count[from]--
 		l.sums.weight[k] += w
@@ -167,7 +167,7 @@ func (l *lloyd) refill(ctx context.Context) error {
 }
 
 func (l *lloyd) inertia(ctx context.Context) (float64, error) {
-	return sumRows(ctx, l.x.Rows, func(i int) float64 {
-		return float64(weightOf(l.weights, i) * f32.SqDist64(l.x.Row(i), l.centroids.Row(int(l.labels[i]))))
+	return sumRows(ctx, l.x, func(i int, row []float32) float64 {
+		return float64(weightOf(l.weights, i) * f32.SqDist64(row, l.centroids.Row(int(l.labels[i]))))
 	})
 }

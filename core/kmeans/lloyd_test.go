@@ -54,11 +54,11 @@ func TestBoundsChangeNothing(t *testing.T) {
 			for seed := range uint64(3) {
 				p := DefaultParams(c.k)
 				p.Seed = seed
-				want, err := fit(context.Background(), c.x, nil, p, true)
+				want, err := fit(context.Background(), RowsOf(c.x), nil, p, true)
 				if err != nil {
 					t.Fatal(err)
 				}
-				got, err := fit(context.Background(), c.x, nil, p, false)
+				got, err := fit(context.Background(), RowsOf(c.x), nil, p, false)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -75,7 +75,7 @@ func TestLloyd(t *testing.T) {
 	x := clouds(11, 400, 5, 6, 0.4, 1)
 	p := DefaultParams(6)
 	p.Seed = 3
-	r, err := Fit(context.Background(), x, nil, p)
+	r, err := Fit(context.Background(), RowsOf(x), nil, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestLloyd(t *testing.T) {
 
 func TestEveryRowItsOwnCentroid(t *testing.T) {
 	x := clouds(12, 37, 4, 37, 0, 1)
-	r, err := Fit(context.Background(), x, nil, DefaultParams(37))
+	r, err := Fit(context.Background(), RowsOf(x), nil, DefaultParams(37))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestEqualRows(t *testing.T) {
 	for i := range x.Data {
 		x.Data[i] = 0.7
 	}
-	r, err := Fit(context.Background(), x, nil, DefaultParams(4))
+	r, err := Fit(context.Background(), RowsOf(x), nil, DefaultParams(4))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestEqualRows(t *testing.T) {
 
 func TestOneRow(t *testing.T) {
 	x := core.Matrix{Rows: 1, Cols: 2, Data: []float32{3, -4}}
-	r, err := Fit(context.Background(), x, nil, DefaultParams(1))
+	r, err := Fit(context.Background(), RowsOf(x), nil, DefaultParams(1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestOneRow(t *testing.T) {
 
 func TestOneCentroidIsTheWeightedMean(t *testing.T) {
 	x := core.Matrix{Rows: 3, Cols: 1, Data: []float32{0, 1, 10}}
-	r, err := Fit(context.Background(), x, []float64{1, 3, 0}, DefaultParams(1))
+	r, err := Fit(context.Background(), RowsOf(x), []float64{1, 3, 0}, DefaultParams(1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestEmptyClustersAreRefilled(t *testing.T) {
 	for i := range far.Data {
 		far.Data[i] = float32(1000 * (i / 3))
 	}
-	l := &lloyd{x: x, k: 4, maxIter: 50, spread: 1, centroids: far, progress: func() {}}
+	l := &lloyd{x: RowsOf(x), k: 4, maxIter: 50, spread: 1, centroids: far, progress: func() {}}
 	if err := l.run(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestRestartsKeepTheBest(t *testing.T) {
 	for restart := range 4 {
 		p.Seed = 5
 		p.Restarts = restart + 1
-		r, err := Fit(context.Background(), x, nil, p)
+		r, err := Fit(context.Background(), RowsOf(x), nil, p)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -209,7 +209,7 @@ func TestWideData(t *testing.T) {
 		double[i] = 2
 	}
 	for name, weights := range map[string][]float64{"unweighted": nil, "weighted": double} {
-		r, err := Fit(context.Background(), x, weights, DefaultParams(20))
+		r, err := Fit(context.Background(), RowsOf(x), weights, DefaultParams(20))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -229,7 +229,7 @@ func TestTolAndMaxIter(t *testing.T) {
 	var iters []int
 	for _, tol := range []float64{1, 1e-2, 1e-4, 0} {
 		p.Tol, p.MaxIter = tol, 1000
-		r, err := Fit(context.Background(), x, nil, p)
+		r, err := Fit(context.Background(), RowsOf(x), nil, p)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -242,7 +242,7 @@ func TestTolAndMaxIter(t *testing.T) {
 		t.Errorf("iterations for falling tol: %v, want them to grow", iters)
 	}
 	p.MaxIter = 3
-	r, err := Fit(context.Background(), x, nil, p)
+	r, err := Fit(context.Background(), RowsOf(x), nil, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,10 +251,10 @@ func TestTolAndMaxIter(t *testing.T) {
 	}
 	// With tol 0 the centroids are the very means of their rows.
 	p.MaxIter = 1000
-	if r, err = Fit(context.Background(), x, nil, p); err != nil {
+	if r, err = Fit(context.Background(), RowsOf(x), nil, p); err != nil {
 		t.Fatal(err)
 	}
-	want, err := means(context.Background(), x, nil, r.Labels, p.K)
+	want, err := means(context.Background(), RowsOf(x), nil, r.Labels, p.K)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +272,7 @@ func TestUnevenSizes(t *testing.T) {
 			x.Row(400 * i)[j] = float32(50 + 100*i)
 		}
 	}
-	r, err := Fit(context.Background(), x, nil, DefaultParams(6))
+	r, err := Fit(context.Background(), RowsOf(x), nil, DefaultParams(6))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,11 +297,11 @@ func TestWeightsAreRepetitions(t *testing.T) {
 			double.Rows++
 		}
 	}
-	a, err := Fit(context.Background(), x, weights, DefaultParams(3))
+	a, err := Fit(context.Background(), RowsOf(x), weights, DefaultParams(3))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := Fit(context.Background(), double, nil, DefaultParams(3))
+	b, err := Fit(context.Background(), RowsOf(double), nil, DefaultParams(3))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,7 +316,7 @@ func BenchmarkFit(b *testing.B) {
 		b.Run(fmt.Sprintf("rows=%d/dim=%d/k=256/plain=%v", x.Rows, x.Cols, plain), func(b *testing.B) {
 			var r *Result
 			for b.Loop() {
-				r, _ = fit(context.Background(), x, nil, DefaultParams(256), plain)
+				r, _ = fit(context.Background(), RowsOf(x), nil, DefaultParams(256), plain)
 			}
 			b.ReportMetric(r.Inertia/float64(x.Rows), "inertia/row")
 			b.ReportMetric(float64(r.Iters), "iterations")

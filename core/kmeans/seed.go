@@ -14,13 +14,17 @@ import (
 // seedRows is how many rows a centroid k-means++ looks at; it samples that many when there are more.
 const seedRows = 16
 
-// plusPlus picks k rows of x as first centroids by greedy k-means++: each next one is the best of 2+ln k rows drawn with
+// plusPlus picks k of the rows as first centroids by greedy k-means++: each next one is the best of 2+ln k rows drawn with
 // a chance proportional to weight × squared distance to the nearest centroid so far. When no row is left at a distance
 // (fewer distinct rows than k), the lowest rows not yet taken fill up.
-func plusPlus(ctx context.Context, x core.Matrix, weights []float64, k int, seed uint64) (core.Matrix, error) {
+func plusPlus(ctx context.Context, all Rows, weights []float64, k int, seed uint64) (core.Matrix, error) {
 	rng := rand.New(rand.NewPCG(seed, 0x736565642d726f77))
-	rows := sampleRows(x.Rows, max(seedRows*k, 4096), rng)
+	rows := sampleRows(all.Len(), max(seedRows*k, 4096), rng)
 	n := len(rows)
+	x, err := all.gather(ctx, rows)
+	if err != nil {
+		return core.Matrix{}, err
+	}
 	weight := make([]float64, n)
 	var sum float64
 	for i, row := range rows {
@@ -53,7 +57,7 @@ func plusPlus(ctx context.Context, x core.Matrix, weights []float64, k int, seed
 				i++
 			}
 			taken[i] = true
-			copy(out.Row(j), x.Row(rows[i]))
+			copy(out.Row(j), x.Row(i))
 			continue
 		}
 		for c := range picks {
@@ -63,28 +67,28 @@ func plusPlus(ctx context.Context, x core.Matrix, weights []float64, k int, seed
 		if j == 0 {
 			tries = picks[:1] // no greed in the first: the mean is nobody's cluster
 		}
-		best, err := greediest(ctx, x, rows, weight, near, dist, tries, j == 0)
+		best, err := greediest(ctx, x, weight, near, dist, tries, j == 0)
 		if err != nil {
 			return out, err
 		}
 		taken[picks[best]] = true
-		copy(out.Row(j), x.Row(rows[picks[best]]))
+		copy(out.Row(j), x.Row(picks[best]))
 	}
 	return out, nil
 }
 
 // greediest returns which of the candidates leaves the least sum of weight × squared distance, and makes near what that
 // candidate leaves. first: near says nothing yet.
-func greediest(ctx context.Context, x core.Matrix, rows []int, weight, near, dist []float64, picks []int, first bool) (int, error) {
+func greediest(ctx context.Context, x core.Matrix, weight, near, dist []float64, picks []int, first bool) (int, error) {
 	m := len(picks)
 	at := make([]int32, m)
 	for c, i := range picks {
-		at[c] = int32(rows[i])
+		at[c] = int32(i)
 	}
-	err := par.Chunks(ctx, len(rows), taskRows, func(_, lo, hi int) {
+	err := par.Chunks(ctx, x.Rows, taskRows, func(_, lo, hi int) {
 		approx := make([]float32, m)
 		for i := lo; i < hi; i++ {
-			row := x.Row(rows[i])
+			row := x.Row(i)
 			f32.SqDistsAt(approx, row, x.Data, at)
 			for c, a := range approx {
 				d := near[i]

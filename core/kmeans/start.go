@@ -22,24 +22,26 @@ const (
 // levels of 256 on 63,666 sentence embeddings: 0.001053, from greedy k-means++ 0.001072 (the idea: faiss,
 // ProgressiveDimClustering).
 type starter struct {
-	x       core.Matrix
+	x       Rows
 	weights []float64
 	k       int
 	stages  []core.Matrix // the rows in each subspace
 	spread  float64
 }
 
-func newStarter(ctx context.Context, x core.Matrix, weights []float64, k, restarts int, spread float64, seed uint64) (*starter, error) {
+func newStarter(ctx context.Context, x Rows, weights []float64, k, restarts int, spread float64, seed uint64) (*starter, error) {
 	s := &starter{x: x, weights: weights, k: k, spread: spread}
-	if x.Cols < progressDim || k < 2 || x.Rows < progressRows*k && restarts == 1 {
+	if x.Dim() < progressDim || k < 2 || x.Len() < progressRows*k && restarts == 1 {
 		return s, nil
 	}
 	var dims []int
-	for d := smallestDim; d <= min(largestDim, x.Cols/2); d *= 2 {
+	for d := smallestDim; d <= min(largestDim, x.Dim()/2); d *= 2 {
 		dims = append(dims, d)
 	}
 	rng := rand.New(rand.NewPCG(seed, 0x7375627370616365))
-	s.sample(max(startRows*k, 4096), rng)
+	if err := s.sample(ctx, max(startRows*k, 4096), rng); err != nil {
+		return nil, err
+	}
 	basis, err := principal(ctx, s.x, dims[len(dims)-1], rng)
 	if err != nil {
 		return nil, err
@@ -49,33 +51,36 @@ func newStarter(ctx context.Context, x core.Matrix, weights []float64, k, restar
 }
 
 // sample keeps n of the rows, when there are more.
-func (s *starter) sample(n int, rng *rand.Rand) {
-	if n >= s.x.Rows {
-		return
+func (s *starter) sample(ctx context.Context, n int, rng *rand.Rand) error {
+	if n >= s.x.Len() {
+		return nil
 	}
-	rows := sampleRows(s.x.Rows, n, rng)
-	s.x = gather(s.x, rows)
-	if s.weights == nil {
-		return
+	rows := sampleRows(s.x.Len(), n, rng)
+	x, err := s.x.gather(ctx, rows)
+	s.x = RowsOf(x)
+	if s.weights == nil || err != nil {
+		return err
 	}
 	all := s.weights
 	s.weights = make([]float64, n)
 	for j, i := range rows {
 		s.weights[j] = all[i]
 	}
+	return nil
 }
 
 // centroids returns k first centroids. With few rows, restarts try both ways in turn.
 func (s *starter) centroids(ctx context.Context, restart int, seed uint64) (core.Matrix, error) {
-	if s.stages == nil || s.x.Rows < progressRows*s.k && restart%2 == 0 {
+	if s.stages == nil || s.x.Len() < progressRows*s.k && restart%2 == 0 {
 		return plusPlus(ctx, s.x, s.weights, s.k, seed)
 	}
-	c, err := plusPlus(ctx, s.stages[0], s.weights, s.k, seed)
+	c, err := plusPlus(ctx, RowsOf(s.stages[0]), s.weights, s.k, seed)
 	if err != nil {
 		return c, err
 	}
 	var labels []int32
-	for i, x := range s.stages {
+	for i, stage := range s.stages {
+		x := RowsOf(stage)
 		if i > 0 {
 			if c, err = means(ctx, x, s.weights, labels, s.k); err != nil {
 				return c, err
@@ -91,15 +96,15 @@ func (s *starter) centroids(ctx context.Context, restart int, seed uint64) (core
 }
 
 // means returns the mean of the rows of each label; for a label without rows, a row.
-func means(ctx context.Context, x core.Matrix, weights []float64, labels []int32, k int) (core.Matrix, error) {
-	s := newSums(k, x.Cols)
-	out := core.NewMatrix(k, x.Cols)
+func means(ctx context.Context, x Rows, weights []float64, labels []int32, k int) (core.Matrix, error) {
+	s := newSums(k, x.Dim())
+	out := core.NewMatrix(k, x.Dim())
 	if err := s.remake(ctx, x, weights, labels); err != nil {
 		return out, err
 	}
 	for j := range k {
 		if s.count[j] == 0 {
-			copy(out.Row(j), x.Row(j)) // Lloyd refills it
+			copy(out.Row(j), x.Row(j, out.Row(j))) // Lloyd refills it
 			continue
 		}
 		s.mean(out.Row(j), j)

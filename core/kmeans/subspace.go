@@ -15,12 +15,16 @@ const (
 	subspaceSteps = 8    // far from exact directions, and enough for a start
 )
 
-// principal returns p orthonormal rows of x.Cols float64: directions along which the rows of x vary most, the strongest
+// principal returns p orthonormal rows of x.Dim() float64: directions along which the rows of x vary most, the strongest
 // first, by subspace iteration on the covariance (Golub, Van Loan, Matrix Computations, section 8.2.4). All sums are
 // float64 in a fixed order, as a fit must not depend on the machine.
-func principal(ctx context.Context, x core.Matrix, p int, rng *rand.Rand) ([]float64, error) {
-	dim := x.Cols
-	cov, err := covariance(ctx, gather(x, sampleRows(x.Rows, subspaceRows, rng)))
+func principal(ctx context.Context, x Rows, p int, rng *rand.Rand) ([]float64, error) {
+	dim := x.Dim()
+	sample, err := x.gather(ctx, sampleRows(x.Len(), subspaceRows, rng))
+	if err != nil {
+		return nil, err
+	}
+	cov, err := covariance(ctx, sample)
 	if err != nil {
 		return nil, err
 	}
@@ -46,22 +50,23 @@ func principal(ctx context.Context, x core.Matrix, p int, rng *rand.Rand) ([]flo
 	return basis, nil
 }
 
-// covariance is the dim × dim sum of the outer products of the rows of x less their mean. It overwrites x.
+// covariance is the dim × dim sum of the outer products of the rows of x less their mean.
 func covariance(ctx context.Context, x core.Matrix) ([]float64, error) {
 	dim := x.Cols
 	mean := make([]float64, dim)
 	for i := range x.Rows {
 		f32.Add64(mean, x.Row(i), 1/float64(x.Rows))
 	}
+	centered := core.NewMatrix(x.Rows, dim)
 	for i := range x.Rows {
 		for j, v := range x.Row(i) {
-			x.Row(i)[j] = float32(float64(v) - mean[j])
+			centered.Row(i)[j] = float32(float64(v) - mean[j])
 		}
 	}
 	cov := make([]float64, dim*dim)
 	err := par.Chunks(ctx, dim, 8, func(_, lo, hi int) {
 		for i := range x.Rows {
-			row := x.Row(i)
+			row := centered.Row(i)
 			for j := lo; j < hi; j++ {
 				f32.Add64(cov[j*dim:(j+1)*dim], row, float64(row[j]))
 			}
@@ -102,23 +107,25 @@ func dot64(x, y []float64) float64 {
 
 // project returns the coordinates of the rows of x along the rows of basis, one matrix for each of dims with that many
 // leading coordinates.
-func project(ctx context.Context, x core.Matrix, basis []float64, dims []int) ([]core.Matrix, error) {
-	p := len(basis) / x.Cols
-	across := make([]float32, len(basis)) // x.Cols × p
+func project(ctx context.Context, x Rows, basis []float64, dims []int) ([]core.Matrix, error) {
+	dim := x.Dim()
+	p := len(basis) / dim
+	across := make([]float32, len(basis)) // dim × p
 	for b := range p {
-		for j := range x.Cols {
-			across[j*p+b] = float32(basis[b*x.Cols+j])
+		for j := range dim {
+			across[j*p+b] = float32(basis[b*dim+j])
 		}
 	}
 	out := make([]core.Matrix, len(dims))
 	for s, d := range dims {
-		out[s] = core.NewMatrix(x.Rows, d)
+		out[s] = core.NewMatrix(x.Len(), d)
 	}
-	err := par.Chunks(ctx, x.Rows, taskRows, func(_, lo, hi int) {
+	scratch := x.Scratch(1)
+	err := par.Chunks(ctx, x.Len(), taskRows, func(worker, lo, hi int) {
 		sum := make([]float64, p)
 		for i := lo; i < hi; i++ {
 			clear(sum)
-			for j, v := range x.Row(i) {
+			for j, v := range x.Row(i, scratch[worker]) {
 				f32.Add64(sum, across[j*p:(j+1)*p], float64(v))
 			}
 			for _, m := range out {
@@ -129,12 +136,4 @@ func project(ctx context.Context, x core.Matrix, basis []float64, dims []int) ([
 		}
 	})
 	return out, err
-}
-
-func gather(x core.Matrix, rows []int) core.Matrix {
-	out := core.NewMatrix(len(rows), x.Cols)
-	for j, i := range rows {
-		copy(out.Row(j), x.Row(i))
-	}
-	return out
 }

@@ -3,7 +3,6 @@ package kmeans
 import (
 	"context"
 
-	"github.com/semantic-id/semantic-id/core"
 	"github.com/semantic-id/semantic-id/core/internal/f32"
 	"github.com/semantic-id/semantic-id/core/internal/par"
 )
@@ -23,6 +22,7 @@ type sums struct {
 	partial []float64 // K*D, of one chunk
 	updates int       // since the last remake
 	changed []int32   // the rows of the last update; kept, as memory is promised
+	piece   []float32 // scratch of Rows.pieces
 }
 
 func newSums(k, dim int) *sums {
@@ -30,29 +30,29 @@ func newSums(k, dim int) *sums {
 }
 
 // remake sums all rows anew: each entry over a chunk in row order, the chunks in their order.
-func (s *sums) remake(ctx context.Context, x core.Matrix, weights []float64, labels []int32) error {
+func (s *sums) remake(ctx context.Context, x Rows, weights []float64, labels []int32) error {
 	s.weigh(weights, labels)
 	s.updates = 0
 	clear(s.rows)
-	dim := x.Cols
-	for lo := 0; lo < x.Rows; lo += chunkRows {
-		hi := min(x.Rows, lo+chunkRows)
-		err := s.columns(ctx, dim, func(c0, c1 int) {
-			for k := range s.weight {
-				clear(s.partial[k*dim+c0 : k*dim+c1])
-			}
-			for i := lo; i < hi; i++ {
-				k := int(labels[i]) * dim
-				f32.Add64(s.partial[k+c0:k+c1], x.Data[i*dim+c0:i*dim+c1], weightOf(weights, i))
-			}
-			for k := range s.weight {
-				for c := k*dim + c0; c < k*dim+c1; c++ {
-					s.rows[c] += s.partial[c]
+	dim := x.Dim()
+	for first := 0; first < x.Len(); first += chunkRows {
+		n := min(x.Len()-first, chunkRows)
+		clear(s.partial)
+		at := func(j int) int { return first + j }
+		err := x.pieces(ctx, n, at, &s.piece, func(lo, hi int, row func(j int) []float32) error {
+			return s.columns(ctx, dim, func(c0, c1 int) {
+				for j := lo; j < hi; j++ {
+					i := first + j
+					k := int(labels[i]) * dim
+					f32.Add64(s.partial[k+c0:k+c1], row(j)[c0:c1], weightOf(weights, i))
 				}
-			}
+			})
 		})
 		if err != nil {
 			return err
+		}
+		for c, v := range s.partial {
+			s.rows[c] += v
 		}
 	}
 	return nil
@@ -61,22 +61,25 @@ func (s *sums) remake(ctx context.Context, x core.Matrix, weights []float64, lab
 // update brings the sums from labels before to labels now: each row that changed is taken out of one sum and added to
 // another, in row order. Now and then, or where many rows changed, the sums are remade, so that rounding cannot build
 // up. When that happens depends on the labels alone, so a fit stays a function of its data.
-func (s *sums) update(ctx context.Context, x core.Matrix, weights []float64, before, now []int32) error {
+func (s *sums) update(ctx context.Context, x Rows, weights []float64, before, now []int32) error {
 	s.changed = s.changed[:0]
 	for i, l := range now {
 		if before[i] != l {
 			s.changed = append(s.changed, int32(i))
 		}
 	}
-	if s.updates++; s.updates == remakeEvery || len(s.changed) > x.Rows/4 {
+	if s.updates++; s.updates == remakeEvery || len(s.changed) > x.Len()/4 {
 		return s.remake(ctx, x, weights, now)
 	}
 	s.weigh(weights, now)
-	return s.columns(ctx, x.Cols, func(c0, c1 int) {
-		for _, c := range s.changed {
-			i := int(c)
-			s.move(x.Row(i), weightOf(weights, i), int(before[i]), int(now[i]), c0, c1)
-		}
+	at := func(j int) int { return int(s.changed[j]) }
+	return x.pieces(ctx, len(s.changed), at, &s.piece, func(lo, hi int, row func(j int) []float32) error {
+		return s.columns(ctx, x.Dim(), func(c0, c1 int) {
+			for j := lo; j < hi; j++ {
+				i := at(j)
+				s.move(row(j), weightOf(weights, i), int(before[i]), int(now[i]), c0, c1)
+			}
+		})
 	})
 }
 
@@ -119,16 +122,10 @@ func weightOf(weights []float64, i int) float64 {
 	return weights[i]
 }
 
-// sumRows adds f(i) over all rows, chunk by chunk in row order, each f(i) worked out on some goroutine.
-func sumRows(ctx context.Context, rows int, f func(i int) float64) (float64, error) {
-	part := make([]float64, (rows+taskRows-1)/taskRows)
-	err := par.Chunks(ctx, rows, taskRows, func(_, lo, hi int) {
-		var s float64
-		for i := lo; i < hi; i++ {
-			s += f(i)
-		}
-		part[lo/taskRows] = s
-	})
+// sumRows adds f(i, row i) over all rows, chunk by chunk in row order, each worked out on some goroutine.
+func sumRows(ctx context.Context, x Rows, f func(i int, row []float32) float64) (float64, error) {
+	part := make([]float64, (x.Len()+taskRows-1)/taskRows)
+	err := x.each(ctx, func(i int, row []float32) { part[i/taskRows] += f(i, row) })
 	var total float64
 	for _, s := range part {
 		total += s
@@ -137,9 +134,9 @@ func sumRows(ctx context.Context, rows int, f func(i int) float64) (float64, err
 }
 
 // meanVariance is the mean over the columns of their weighted variance, the scale of Params.Tol.
-func meanVariance(ctx context.Context, x core.Matrix, weights []float64) (float64, error) {
-	s := newSums(1, x.Cols)
-	labels := make([]int32, x.Rows)
+func meanVariance(ctx context.Context, x Rows, weights []float64) (float64, error) {
+	s := newSums(1, x.Dim())
+	labels := make([]int32, x.Len())
 	if err := s.remake(ctx, x, weights, labels); err != nil {
 		return 0, err
 	}
@@ -147,13 +144,13 @@ func meanVariance(ctx context.Context, x core.Matrix, weights []float64) (float6
 	for c := range mean {
 		mean[c] /= s.weight[0]
 	}
-	sq, err := sumRows(ctx, x.Rows, func(i int) float64 {
+	sq, err := sumRows(ctx, x, func(i int, row []float32) float64 {
 		var t float64
-		for c, v := range x.Row(i) {
+		for c, v := range row {
 			d := float64(v) - mean[c]
 			t += float64(d * d)
 		}
 		return float64(t * weightOf(weights, i))
 	})
-	return sq / s.weight[0] / float64(x.Cols), err
+	return sq / s.weight[0] / float64(x.Dim()), err
 }

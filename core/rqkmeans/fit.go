@@ -6,7 +6,7 @@ package rqkmeans
 import (
 	"context"
 	"fmt"
-	"math"
+	"slices"
 
 	"github.com/semantic-id/semantic-id/core"
 	"github.com/semantic-id/semantic-id/core/internal/f32"
@@ -22,6 +22,10 @@ type Params struct {
 	Tol      float64 // as kmeans.Params.Tol, of what is left over at the level
 	Restarts int     // k-means runs a level, of which the best is kept
 	Seed     uint64
+
+	// Recompute has what the levels before left over worked out at each use instead of kept in a copy of the rows:
+	// slower, for rows that memory cannot hold twice, or at all, such as those of a mapped file. The model is the same.
+	Recompute bool
 
 	// Progress, when set, is called after each Lloyd iteration with the level and the iterations done in it.
 	Progress func(level, done int)
@@ -72,29 +76,44 @@ func Fit(ctx context.Context, x core.Matrix, weights []float64, p Params) (*Mode
 			return nil, none, nil, fmt.Errorf("level %d: %w", l, err)
 		}
 	}
-	if err := x.CheckFinite(); err != nil {
-		return nil, none, nil, fmt.Errorf("rqkmeans: %w", err)
+	if err := checkRows(ctx, x, p.Metric); err != nil {
+		return nil, none, nil, err
 	}
-	residual := core.NewMatrix(x.Rows, x.Cols)
-	copy(residual.Data, x.Data)
+	left := kmeans.RowsOf(x)
 	if p.Metric == core.Cosine {
-		if err := normalize(ctx, residual); err != nil {
+		left = kmeans.Unit(x)
+	}
+	var residual core.Matrix
+	if !p.Recompute {
+		residual = core.NewMatrix(x.Rows, x.Cols)
+		err := par.Chunks(ctx, x.Rows, blockRows, func(_, lo, hi int) {
+			block := residual.Slice(lo, hi).Data
+			copy(block, left.Block(lo, hi, block))
+		})
+		if err != nil {
 			return nil, none, nil, err
 		}
+		left = kmeans.RowsOf(residual)
 	}
 	codes := core.NewCodes(x.Rows, len(p.Clusters))
 	books := make([]core.Matrix, len(p.Clusters))
 	levels := make([]Level, len(p.Clusters))
 	for l := range p.Clusters {
-		r, err := kmeans.Fit(ctx, residual, weights, p.level(l))
+		r, err := kmeans.Fit(ctx, left, weights, p.level(l))
 		if err != nil {
 			return nil, none, nil, fmt.Errorf("level %d: %w", l, err)
 		}
 		books[l] = r.Centroids
 		levels[l] = Level{Inertia: r.Inertia, Iters: r.Iters, Converged: r.Converged, Distinct: r.Distinct}
+		for i, k := range r.Labels {
+			codes.Data[i*codes.Levels+l] = k
+		}
+		if p.Recompute {
+			left = left.Less(codes, books[:l+1])
+			continue
+		}
 		err = par.Chunks(ctx, x.Rows, blockRows, func(_, lo, hi int) {
 			for i := lo; i < hi; i++ {
-				codes.Data[i*codes.Levels+l] = r.Labels[i]
 				f32.Sub(residual.Row(i), r.Centroids.Row(int(r.Labels[i])))
 			}
 		})
@@ -110,44 +129,32 @@ func Fit(ctx context.Context, x core.Matrix, weights []float64, p Params) (*Mode
 	return m, codes, levels, nil
 }
 
-// normalize divides each row by its norm: the float64 sum of squares in column order, its root, and one rounding of each
-// quotient to float32.
-func normalize(ctx context.Context, x core.Matrix) error {
-	bad := make([]int, (x.Rows+blockRows-1)/blockRows) // 1 + the first zero row of each block
+// checkRows returns an error for the first row that holds NaN or infinity, or is all zeros under Cosine.
+func checkRows(ctx context.Context, x core.Matrix, metric core.Metric) error {
+	bad := make([]error, (x.Rows+blockRows-1)/blockRows)
 	err := par.Chunks(ctx, x.Rows, blockRows, func(_, lo, hi int) {
-		for i := lo; i < hi; i++ {
-			if !normalizeRow(x.Row(i)) {
-				bad[lo/blockRows] = i + 1
-				return
-			}
-		}
+		bad[lo/blockRows] = checkBlock(x.Slice(lo, hi), metric, lo)
 	})
 	if err != nil {
 		return err
 	}
-	for _, i := range bad {
-		if i > 0 {
-			return zeroRow(i - 1)
+	for _, err := range bad {
+		if err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func normalizeRow(row []float32) bool {
-	var s float64
-	for _, v := range row {
-		s += float64(float64(v) * float64(v))
+// checkBlock is checkRows for a few rows, the number of the first of which is first.
+func checkBlock(x core.Matrix, metric core.Metric, first int) error {
+	if i := f32.NotFinite(x.Data); i >= 0 {
+		return fmt.Errorf("rqkmeans: %w: row %d; remove or impute such rows", core.ErrNotFinite, first+i/x.Cols)
 	}
-	if s == 0 {
-		return false
+	for i := range x.Rows {
+		if metric == core.Cosine && !slices.ContainsFunc(x.Row(i), func(v float32) bool { return v != 0 }) {
+			return fmt.Errorf("rqkmeans: %w: row %d; leave it out or use the L2 metric", core.ErrZeroRow, first+i)
+		}
 	}
-	norm := math.Sqrt(s)
-	for i, v := range row {
-		row[i] = float32(float64(v) / norm)
-	}
-	return true
-}
-
-func zeroRow(i int) error {
-	return fmt.Errorf("rqkmeans: %w: row %d; leave it out or use the L2 metric", core.ErrZeroRow, i)
+	return nil
 }

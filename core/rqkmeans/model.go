@@ -111,10 +111,7 @@ func (m *Model) EncodeBlocks(ctx context.Context, x core.Matrix, dst core.Codes,
 		return err
 	}
 	if i := int(failed.Load()); i > 0 {
-		if f32.NotFinite(x.Row(i-1)) >= 0 {
-			return fmt.Errorf("rqkmeans: %w", x.CheckFinite())
-		}
-		return zeroRow(i - 1)
+		return checkBlock(x.Slice(i-1, i), m.metric, i-1)
 	}
 	return nil
 }
@@ -134,7 +131,7 @@ func (m *Model) encodeBlock(x core.Matrix, codes []int32) int {
 	if m.metric == core.Cosine {
 		copy(residual, rows)
 		for i := range x.Rows {
-			if !normalizeRow(residual[i*m.dim : (i+1)*m.dim]) {
+			if !f32.Normalize(residual[i*m.dim : (i+1)*m.dim]) {
 				return i
 			}
 		}

@@ -23,6 +23,23 @@ func Add64(dst []float64, x []float32, w float64) {
 	}
 }
 
+// Normalize divides x by its norm: the float64 sum of the squares in order, its root, and one rounding of each quotient
+// to float32. It returns false, and leaves x as it is, if all of x is zero.
+func Normalize(x []float32) bool {
+	var s float64
+	for _, v := range x {
+		s += float64(float64(v) * float64(v))
+	}
+	if s == 0 {
+		return false
+	}
+	norm := math.Sqrt(s)
+	for i, v := range x {
+		x[i] = float32(float64(v) / norm)
+	}
+	return true
+}
+
 // NotFinite returns the index of the first NaN or infinity in x, or -1.
 func NotFinite(x []float32) int {
 	for i := finiteVectors(x); i < len(x); i++ {
