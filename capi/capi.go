@@ -49,10 +49,10 @@ func sid_default_restarts(rows, k C.int64_t) C.int64_t {
 
 //export sid_rqkmeans_fit
 func sid_rqkmeans_fit(x C.sid_floats, rows, dim C.int64_t, weights C.sid_doubles, levels C.int64_t, clusters C.sid_sizes,
-	metric, maxIter C.int64_t, tol C.double, restarts C.int64_t, seed C.uint64_t, codebooks C.sid_arrays_out, codes *C.int32_t,
+	metric, maxIter C.int64_t, tol C.double, restarts C.int64_t, seed C.uint64_t, recompute C.int64_t, codebooks C.sid_arrays_out, codes *C.int32_t,
 	inertia *C.double, iterations, flags, control *C.int64_t, err *C.char, errLen C.int64_t) C.int64_t {
 	return C.int64_t(facade.RQKMeansFit(addr(x), int64(rows), int64(dim), addr(weights), int64(levels), addr(clusters),
-		int64(metric), int64(maxIter), float64(tol), int64(restarts), uint64(seed), addr(codebooks), addr(codes),
+		int64(metric), int64(maxIter), float64(tol), int64(restarts), uint64(seed), int64(recompute), addr(codebooks), addr(codes),
 		addr(inertia), addr(iterations), addr(flags), addr(control), addr(err), int64(errLen)))
 }
 

@@ -103,6 +103,7 @@ int64_t sid_default_restarts(int64_t rows, int64_t k);
  *              columns, >= 0; 1e-4 is usual
  *   restarts   fits of a level of which the best is kept, >= 1; sid_default_restarts(rows, largest of clusters) is usual
  *   seed       the same seed gives the same codebooks, on any number of threads and any processor
+ *   recompute  1: keep no copy of x, for one that is mapped from a file; slower, the same codebooks. Else 0
  *
  * Writes, unless it fails:
  *   codebooks  levels pointers, level l to float (clusters[l], dim)
@@ -112,8 +113,8 @@ int64_t sid_default_restarts(int64_t rows, int64_t k);
  *   flags      (levels), bits of sid_flag */
 int64_t sid_rqkmeans_fit(const float *x, int64_t rows, int64_t dim, const double *weights, int64_t levels,
                          const int64_t *clusters, int64_t metric, int64_t max_iter, double tol, int64_t restarts,
-                         uint64_t seed, float *const *codebooks, int32_t *codes, double *inertia, int64_t *iterations,
-                         int64_t *flags, int64_t *control, char *err, int64_t err_len);
+                         uint64_t seed, int64_t recompute, float *const *codebooks, int32_t *codes, double *inertia,
+                         int64_t *iterations, int64_t *flags, int64_t *control, char *err, int64_t err_len);
 
 /* Makes a model of copies of codebooks, level l being float (clusters[l], dim), and writes its handle. */
 int64_t sid_quantizer_new(int64_t levels, int64_t dim, const int64_t *clusters, const float *const *codebooks,

@@ -14,4 +14,6 @@ var (
 	ErrVersion   = errors.New("model written by a newer version")
 	ErrHandle    = errors.New("no such model handle")
 	ErrDevice    = errors.New("device not available")
+
+	ErrUnreadable = errors.New("rows became unreadable")
 )

@@ -80,7 +80,7 @@ int main(int argc, char **argv)
     int32_t *codes = room((size_t)ROWS * LEVELS, sizeof *codes);
     double inertia[LEVELS];
     int64_t iterations[LEVELS], flags[LEVELS], control[SID_CONTROL_LEN] = {0};
-    check(sid_rqkmeans_fit(x, ROWS, DIM, NULL, LEVELS, clusters, SID_L2, 50, 1e-4, 1, 7, books, codes, inertia, iterations,
+    check(sid_rqkmeans_fit(x, ROWS, DIM, NULL, LEVELS, clusters, SID_L2, 50, 1e-4, 1, 7, 0, books, codes, inertia, iterations,
                            flags, control, err, sizeof err),
           "fit");
     want(inertia[0] > inertia[1] && inertia[1] > inertia[2], "each level leaves less over");

@@ -29,6 +29,7 @@ var kinds = []struct {
 	{core.ErrFormat, KindFormat},
 	{core.ErrHandle, KindHandle},
 	{core.ErrDevice, KindDevice},
+	{core.ErrUnreadable, KindIO},
 	{context.Canceled, KindCanceled},
 }
 

@@ -66,7 +66,7 @@ func newFit(rows, dim int, ks ...int64) *fitted {
 }
 
 func (f *fitted) run(c *caller, dim, maxIter int64) int64 {
-	return RQKMeansFit(at(f.x), int64(len(f.x))/dim, dim, 0, int64(len(f.ks)), at(f.ks), 0, maxIter, 1e-4, 1, 7,
+	return RQKMeansFit(at(f.x), int64(len(f.x))/dim, dim, 0, int64(len(f.ks)), at(f.ks), 0, maxIter, 1e-4, 1, 7, 0,
 		at(f.bookAddr), at(f.codes), at(f.inertia), at(f.iters), at(f.flags), at(f.control), at(c.text), int64(len(c.text)))
 }
 

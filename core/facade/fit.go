@@ -18,11 +18,12 @@ const (
 func DefaultRestarts(rows, k int64) int64 { return int64(kmeans.DefaultRestarts(int(rows), int(k))) }
 
 // RQKMeansFit fits residual k-means to x, float32 (rows, dim), with a float64 weight per row at weightsAddr (0: equal
-// weights). ksAddr holds levels int64, the centroids of each level. On success it writes the codebooks (booksAddr holds
+// weights). ksAddr holds levels int64, the centroids of each level. recompute is 1 for data that memory cannot
+// hold twice (rqkmeans.Params). On success it writes the codebooks (booksAddr holds
 // levels uint64 addresses, level l taking float32 (ks[l], dim)), the codes of x (int32 (rows, levels), unless codesAddr
 // is 0) and per level the inertia (float64), the iterations (int64) and the flags (int64); otherwise nothing.
 func RQKMeansFit(xAddr uint64, rows, dim int64, weightsAddr uint64, levels int64, ksAddr uint64, metric, maxIter int64, tol float64,
-	restarts int64, seed uint64, booksAddr, codesAddr, inertiaAddr, itersAddr, flagsAddr, controlAddr uint64, errAddr uint64, errLen int64) int64 {
+	restarts int64, seed uint64, recompute int64, booksAddr, codesAddr, inertiaAddr, itersAddr, flagsAddr, controlAddr uint64, errAddr uint64, errLen int64) int64 {
 	return call(errAddr, errLen, func() error {
 		x, err := matrix(xAddr, rows, dim)
 		if err != nil {
@@ -31,7 +32,7 @@ func RQKMeansFit(xAddr uint64, rows, dim int64, weightsAddr uint64, levels int64
 		if levels < 1 || levels > maxLevels {
 			return fmt.Errorf("%w: %d levels, want 1 to %d", core.ErrParam, levels, maxLevels)
 		}
-		p := rqkmeans.Params{Metric: core.Metric(metric), MaxIter: int(maxIter), Tol: tol, Restarts: int(restarts), Seed: seed}
+		p := rqkmeans.Params{Metric: core.Metric(metric), MaxIter: int(maxIter), Tol: tol, Restarts: int(restarts), Seed: seed, Recompute: recompute != 0}
 		for _, k := range slice[int64](ksAddr, levels) {
 			p.Clusters = append(p.Clusters, int(k))
 		}

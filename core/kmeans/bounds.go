@@ -29,15 +29,24 @@ const (
 	stepsPerSpread = 16384
 	minSpread      = 1e-9 // outside these, float32 squares could underflow or overflow
 	maxSpread      = 1e9
-	fewOpen        = 8   // with no more centroids open than this, a tighter upper bound is not worth its distance
-	ahead          = 2   // rows fetched before they are needed
-	boundsShare    = 0.4 // the most memory the bounds may take, as a share of the rows themselves
+	fewOpen        = 8    // with no more centroids open than this, a tighter upper bound is not worth its distance
+	ahead          = 2    // rows fetched before they are needed
+	boundsShare    = 0.4  // the most memory the bounds may take, as a share of the rows themselves
+	leanShare      = 0.06 // the same for lean rows
 )
 
 // boundsFit tells whether bounds can be used for such data. spread is the root of the mean squared distance of the rows
 // to their mean.
 func boundsFit(dim, k int, spread float64) bool {
 	return k >= 8 && float64(2*k) <= boundsShare*float64(4*dim) && minSpread <= spread && spread <= maxSpread
+}
+
+// boundedRows is for how many of the rows, the first, there are bounds: for lean ones, as many as leanShare has room for.
+func boundedRows(x Rows, k int) int {
+	if !x.lean {
+		return x.Len()
+	}
+	return int(min(1, leanShare*float64(4*x.Dim())/float64(2*k)) * float64(x.Len()))
 }
 
 // newBounds knows nothing yet: the first assign measures every distance.
@@ -65,13 +74,14 @@ func (b *bounds) steps(d float64) uint16 {
 	return uint16(min(65535, math.Ceil(d/b.step*(1+1e-12))))
 }
 
-// assign makes labels, which belong to where the centroids were before the last move, belong to where they are.
+// assign makes the labels of the rows that have bounds belong to where the centroids are; they belong to where the
+// centroids were before the last move.
 func (b *bounds) assign(ctx context.Context, x Rows, centroids core.Matrix, labels []int32) error {
 	scratch := make([]measured, par.Threads())
 	for i := range scratch {
 		scratch[i] = measured{make([]int32, centroids.Rows), make([]float32, centroids.Rows), make([]float32, x.Dim())}
 	}
-	return par.Chunks(ctx, x.Len(), taskRows, func(worker, lo, hi int) {
+	return par.Chunks(ctx, len(b.upper), taskRows, func(worker, lo, hi int) {
 		for i := lo; i < hi; i++ {
 			if next := i + ahead; next < hi {
 				x.prefetch(next)

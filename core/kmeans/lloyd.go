@@ -1,10 +1,10 @@
 package kmeans
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"slices"
-	"sort"
 
 	"github.com/semantic-id/semantic-id/core"
 	"github.com/semantic-id/semantic-id/core/internal/f32"
@@ -26,8 +26,9 @@ type lloyd struct {
 	labels    []int32
 	before    []int32 // labels of the iteration before
 	sums      *sums
-	bounds    *bounds // nil: every distance is measured, by book
+	bounds    *bounds // of the first rows, or nil; for the others every distance is measured, by book
 	book      f32.Codebook
+	scratch   [][]float32 // for book
 	moved     []float64
 	iters     int
 	converged bool
@@ -44,8 +45,9 @@ func (l *lloyd) run(ctx context.Context) error {
 	l.moved = make([]float64, l.k)
 	l.distinct = true
 	if !l.plain && boundsFit(l.x.Dim(), l.k, l.spread) {
-		l.bounds = newBounds(l.x.Len(), l.k, l.spread)
+		l.bounds = newBounds(boundedRows(l.x, l.k), l.k, l.spread)
 	}
+	l.scratch = l.x.Scratch(taskRows)
 	if err := l.assign(ctx); err != nil {
 		return err
 	}
@@ -79,13 +81,20 @@ func (l *lloyd) run(ctx context.Context) error {
 
 // assign gives each row its nearest centroid.
 func (l *lloyd) assign(ctx context.Context) error {
+	first := 0
 	if l.bounds != nil {
-		return l.bounds.assign(ctx, l.x, l.centroids, l.labels)
+		if err := l.bounds.assign(ctx, l.x, l.centroids, l.labels); err != nil {
+			return err
+		}
+		first = len(l.bounds.upper)
+	}
+	if first == l.x.Len() {
+		return nil
 	}
 	l.book.Set(l.centroids.Data, l.k, l.x.Dim())
-	scratch := l.x.Scratch(taskRows)
-	return par.Chunks(ctx, l.x.Len(), taskRows, func(worker, lo, hi int) {
-		l.book.Nearest(l.labels[lo:hi], l.x.Block(lo, hi, scratch[worker]))
+	return par.Chunks(ctx, l.x.Len()-first, taskRows, func(worker, lo, hi int) {
+		lo, hi = lo+first, hi+first
+		l.book.Nearest(l.labels[lo:hi], l.x.Block(lo, hi, l.scratch[worker]))
 	})
 }
 
@@ -129,31 +138,21 @@ func (l *lloyd) refill(ctx context.Context) error {
 	if len(empty) == 0 {
 		return nil
 	}
-	dist := make([]float64, l.x.Len())
-	err := l.x.each(ctx, func(i int, row []float32) {
-		if weightOf(l.weights, i) > 0 {
-			dist[i] = f32.SqDist64(row, l.centroids.Row(int(l.labels[i])))
-		}
-	})
+	far, err := l.farthest(ctx, l.k) // each empty cluster takes one, each of the others keeps at most one
 	if err != nil {
 		return err
 	}
-	order := make([]int, l.x.Len())
-	for i := range order {
-		order[i] = i
-	}
-	sort.SliceStable(order, func(a, b int) bool { return dist[order[a]] > dist[order[b]] })
 	next := 0
 	scratch := make([]float32, l.x.Dim())
 	for _, k := range empty {
-		for next < len(order) && dist[order[next]] > 0 && l.sums.count[l.labels[order[next]]] < 2 {
+		for next < len(far) && l.sums.count[l.labels[far[next].row]] < 2 {
 			next++
 		}
-		if next == len(order) || dist[order[next]] == 0 {
+		if next == len(far) {
 			l.distinct = false
 			return nil
 		}
-		i := order[next]
+		i := far[next].row
 		next++
 		from, w := int(l.labels[i]), weightOf(l.weights, i)
 		l.sums.move(l.x.Row(i, scratch), w, from, k, 0, l.x.Dim())
@@ -164,6 +163,37 @@ func (l *lloyd) refill(ctx context.Context) error {
 		l.refilled = true
 	}
 	return nil
+}
+
+type rowAt struct {
+	row  int
+	dist float64
+}
+
+// farthest returns the n rows farthest from their centroids, fewer if fewer are at a distance, the farthest first, equal
+// distances by row number; rows of weight 0 are left out.
+func (l *lloyd) farthest(ctx context.Context, n int) ([]rowAt, error) {
+	cut := func(rows []rowAt) []rowAt {
+		slices.SortFunc(rows, func(a, b rowAt) int { return cmp.Or(cmp.Compare(b.dist, a.dist), cmp.Compare(a.row, b.row)) })
+		return rows[:min(n, len(rows))]
+	}
+	byWorker := make([][]rowAt, par.Threads())
+	scratch := l.x.Scratch(1)
+	err := par.Chunks(ctx, l.x.Len(), taskRows, func(worker, lo, hi int) {
+		rows := byWorker[worker]
+		for i := lo; i < hi; i++ {
+			if weightOf(l.weights, i) > 0 {
+				if d := f32.SqDist64(l.x.Row(i, scratch[worker]), l.centroids.Row(int(l.labels[i]))); d > 0 {
+					rows = append(rows, rowAt{i, d})
+				}
+			}
+		}
+		if len(rows) > 4*n+taskRows {
+			rows = cut(rows)
+		}
+		byWorker[worker] = rows
+	})
+	return cut(slices.Concat(byWorker...)), err
 }
 
 func (l *lloyd) inertia(ctx context.Context) (float64, error) {

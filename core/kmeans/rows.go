@@ -12,6 +12,7 @@ import (
 // them when centroids are taken away, worked out whenever a row is asked for. Both give the same bits.
 type Rows struct {
 	x     core.Matrix
+	lean  bool // memory is short
 	unit  bool // divide each row by its norm first
 	codes core.Codes
 	books []core.Matrix // less[i] is what code i of a row takes away
@@ -23,8 +24,17 @@ const pieceRows = 2048
 // RowsOf are the rows of x as they are stored.
 func RowsOf(x core.Matrix) Rows { return Rows{x: x} }
 
-// Unit are the rows of x divided by their norms; see f32.Normalize.
-func Unit(x core.Matrix) Rows { return Rows{x: x, unit: true} }
+// Unit are the rows divided by their norms; see f32.Normalize.
+func (r Rows) Unit() Rows {
+	r.unit = true
+	return r
+}
+
+// Lean are the same rows for a Fit that holds little beside them, for rows that memory cannot hold: see boundedRows.
+func (r Rows) Lean() Rows {
+	r.lean = true
+	return r
+}
 
 // Less are the rows less the centroids that their codes name, the first book first: each difference is rounded to
 // float32 once per element and book. There may be more codes a row than books. Rows refers to all it is given.

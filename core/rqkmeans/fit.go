@@ -10,6 +10,7 @@ import (
 
 	"github.com/semantic-id/semantic-id/core"
 	"github.com/semantic-id/semantic-id/core/internal/f32"
+	"github.com/semantic-id/semantic-id/core/internal/fault"
 	"github.com/semantic-id/semantic-id/core/internal/par"
 	"github.com/semantic-id/semantic-id/core/kmeans"
 )
@@ -59,8 +60,10 @@ type Level struct {
 
 // Fit fits a model to the rows of x and returns it with the codes of those rows and an account of each level. weights
 // is as in kmeans.Fit. Beside x it needs less than one and a half times its memory: a copy for the residuals, and bounds.
-// Fit ends early with the error of ctx.
-func Fit(ctx context.Context, x core.Matrix, weights []float64, p Params) (*Model, core.Codes, []Level, error) {
+// Fit ends early with the error of ctx. x may be mapped from a file: see Params.Recompute and package rowfile.
+func Fit(ctx context.Context, x core.Matrix, weights []float64, p Params) (_ *Model, _ core.Codes, _ []Level, err error) {
+	defer fault.Panic()()
+	defer fault.Recover(&err)
 	none := core.Codes{}
 	if err := x.Check(); err != nil {
 		return nil, none, nil, fmt.Errorf("rqkmeans: %w", err)
@@ -81,10 +84,12 @@ func Fit(ctx context.Context, x core.Matrix, weights []float64, p Params) (*Mode
 	}
 	left := kmeans.RowsOf(x)
 	if p.Metric == core.Cosine {
-		left = kmeans.Unit(x)
+		left = left.Unit()
 	}
 	var residual core.Matrix
-	if !p.Recompute {
+	if p.Recompute {
+		left = left.Lean()
+	} else {
 		residual = core.NewMatrix(x.Rows, x.Cols)
 		err := par.Chunks(ctx, x.Rows, blockRows, func(_, lo, hi int) {
 			block := residual.Slice(lo, hi).Data

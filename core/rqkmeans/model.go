@@ -8,6 +8,7 @@ import (
 
 	"github.com/semantic-id/semantic-id/core"
 	"github.com/semantic-id/semantic-id/core/internal/f32"
+	"github.com/semantic-id/semantic-id/core/internal/fault"
 	"github.com/semantic-id/semantic-id/core/internal/par"
 	"github.com/semantic-id/semantic-id/core/persist"
 )
@@ -79,7 +80,8 @@ func (m *Model) Encode(ctx context.Context, x core.Matrix, dst core.Codes) error
 
 // EncodeBlocks is Encode with at most batch rows in work per goroutine (0: a good number) and progress, if not nil,
 // called from several goroutines with the rows done so far.
-func (m *Model) EncodeBlocks(ctx context.Context, x core.Matrix, dst core.Codes, batch int, progress func(rows int)) error {
+func (m *Model) EncodeBlocks(ctx context.Context, x core.Matrix, dst core.Codes, batch int, progress func(rows int)) (err error) {
+	defer fault.Recover(&err)
 	if err := x.Check(); err != nil {
 		return fmt.Errorf("rqkmeans: %w", err)
 	}
@@ -94,7 +96,7 @@ func (m *Model) EncodeBlocks(ctx context.Context, x core.Matrix, dst core.Codes,
 	}
 	var failed atomic.Int64 // 1 + the lowest row found that cannot be encoded
 	var done atomic.Int64
-	err := par.Chunks(ctx, x.Rows, batch, func(_, lo, hi int) {
+	err = par.Chunks(ctx, x.Rows, batch, func(_, lo, hi int) {
 		if i := m.encodeBlock(x.Slice(lo, hi), dst.Data[lo*dst.Levels:hi*dst.Levels]); i >= 0 {
 			for row := int64(lo + i + 1); ; {
 				old := failed.Load()

@@ -60,6 +60,7 @@ class Facade(Protocol):
         tol: float,
         restarts: int,
         seed: int,
+        recompute: int,
         booksAddr: int,
         codesAddr: int,
         inertiaAddr: int,

@@ -387,10 +387,11 @@ def fit_rqkmeans(
     tol: float,
     restarts: int | None,
     seed: int,
+    recompute: bool,
     want_codes: bool,
     verbose: bool,
 ) -> Fitted:
-    """Fit residual k-means to `x`, float32 and C-ordered."""
+    """Fit residual k-means to `x`, float32 and C-ordered; with `recompute` without a copy of it."""
     rows, dim = x.shape
     levels = len(clusters)
     if restarts is None:
@@ -404,7 +405,7 @@ def fit_rqkmeans(
     def call(control: int, text: int, size: int) -> int:
         return _lib.RQKMeansFit(
             _address(x), rows, dim, 0 if weights is None else _address(weights),
-            levels, _address(sizes), METRICS.index(metric), max_iter, tol, restarts, seed,
+            levels, _address(sizes), METRICS.index(metric), max_iter, tol, restarts, seed, recompute,
             _address(pointers), 0 if codes is None else _address(codes),
             _address(fitted.inertia), _address(fitted.n_iter), _address(fitted.flags), control, text, size,
         )  # fmt: skip

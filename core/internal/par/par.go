@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"github.com/semantic-id/semantic-id/core/internal/fault"
 )
 
 var threads atomic.Int64
@@ -24,11 +26,13 @@ func SetThreads(n int) { threads.Store(int64(n)) }
 
 // Chunks calls fn once for each chunk [lo, hi) of size rows (the last may be shorter) of n rows, on up to Threads
 // goroutines. worker, from 0 to Threads()-1, numbers the goroutine, for scratch memory. It stops early when ctx ends,
-// and returns its error. A panic in fn is raised again here, after the other goroutines have ended.
+// and returns its error. A panic in fn, or a read of mapped memory that fails, is a panic here, after the other goroutines
+// have ended.
 func Chunks(ctx context.Context, n, size int, fn func(worker, lo, hi int)) error {
 	chunks := (n + size - 1) / size
 	workers := min(Threads(), chunks)
 	if workers <= 1 {
+		defer fault.Panic()()
 		for c := range chunks {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -44,6 +48,7 @@ func Chunks(ctx context.Context, n, size int, fn func(worker, lo, hi int)) error
 	)
 	work := func(w int) {
 		defer wg.Done()
+		defer fault.Panic()()
 		defer func() {
 			if r := recover(); r != nil {
 				failed.CompareAndSwap(nil, &r)

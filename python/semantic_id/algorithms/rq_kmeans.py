@@ -15,6 +15,7 @@ from .. import _native
 from .._arrays import CodeMatrix, FloatMatrix, as_codes, as_matrix, as_weights, is_float32, to_float32
 from .._devices import check_device
 from .._estimator import Estimator
+from .._large import is_large, large_to_float32
 from .._later import not_yet
 from .._params import check_choice, check_float, check_int, check_seed
 from ..core import BaseSemanticEncoder
@@ -150,7 +151,9 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Embeddings; copied only if not C-ordered float32.
+            Embeddings; copied only if not C-ordered float32. An array that is mapped from a file, as by
+            ``numpy.load(path, mmap_mode="r")`` or `semantic_id.io.open_rows`, may be larger than memory: from 256 MiB
+            on it is read anew whenever it is needed, and neither copied nor kept; the model is the same.
         y : object
             Not used; scikit-learn's pipelines pass it.
         device : str, default="cpu"
@@ -232,7 +235,8 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         weights = as_weights(sample_weight, n)
         if implementation == "constrained":
             raise not_yet("implementation='constrained'", "exactly balanced codebooks; use implementation='kmeans'")
-        x = rows if is_float32(rows) else to_float32(rows)
+        large = is_large(rows)
+        x = rows if is_float32(rows) else large_to_float32(rows) if large else to_float32(rows)
         fitted = _native.fit_rqkmeans(
             x,
             weights,
@@ -242,6 +246,7 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
             tol=tol,
             restarts=restarts,
             seed=check_seed(self.random_state),
+            recompute=large,
             want_codes=want_codes,
             verbose=bool(self.verbose),
         )
