@@ -9,7 +9,7 @@ from __future__ import annotations
 import mmap
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import IO, Any
 
 import numpy as np
@@ -58,21 +58,19 @@ def spool(blocks: Iterable[FloatMatrix]) -> FloatMatrix:
     """
     held: list[FloatMatrix] = []
     rows, width, file = 0, 0, None
-    try:
+    with ExitStack() as stack:
         for block in blocks:
             rows, width = rows + len(block), block.shape[1]
             held.append(block)
-            if file is not None or rows * width * 4 >= LARGE:
-                with _complaints():
-                    file = file or tempfile.TemporaryFile(prefix="semantic-id-", buffering=0)
-                    _write(file, held)
-                held.clear()
+            if file is None and rows * width * 4 < LARGE:
+                continue
+            with _complaints():
+                file = file or stack.enter_context(tempfile.TemporaryFile(prefix="semantic-id-", buffering=0))
+                _write(file, held)
+            held.clear()
         if file is None:
             return np.concatenate(held)
         return np.memmap(file, np.float32, "r", shape=(rows, width))
-    finally:
-        if file is not None:
-            file.close()
 
 
 @contextmanager
@@ -86,6 +84,6 @@ def _complaints() -> Iterator[None]:
 
 def _write(file: IO[bytes], blocks: list[FloatMatrix]) -> None:
     for block in blocks:
-        rest = memoryview(np.ascontiguousarray(block)).cast("B")
+        rest = np.ascontiguousarray(block).data.cast("B")
         while rest:
             rest = rest[file.write(rest) :]
