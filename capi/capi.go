@@ -78,9 +78,9 @@ func sid_quantizer_codebook(handle, level C.int64_t, out *C.float, err *C.char, 
 }
 
 //export sid_quantizer_encode
-func sid_quantizer_encode(handle C.int64_t, x C.sid_floats, rows, dim, batch C.int64_t, codes *C.int32_t, control *C.int64_t,
+func sid_quantizer_encode(handle C.int64_t, x C.sid_floats, rows, dim, beam, batch C.int64_t, codes *C.int32_t, control *C.int64_t,
 	err *C.char, errLen C.int64_t) C.int64_t {
-	return C.int64_t(facade.QuantizerEncode(int64(handle), addr(x), int64(rows), int64(dim), int64(batch), addr(codes),
+	return C.int64_t(facade.QuantizerEncode(int64(handle), addr(x), int64(rows), int64(dim), int64(beam), int64(batch), addr(codes),
 		addr(control), addr(err), int64(errLen)))
 }
 

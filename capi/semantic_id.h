@@ -130,10 +130,11 @@ int64_t sid_quantizer_shape(int64_t handle, int64_t *levels, int64_t *dim, int64
 /* Copies the codebook of a level, (clusters[level], dim). Under SID_COSINE it belongs to rows divided by their norm. */
 int64_t sid_quantizer_codebook(int64_t handle, int64_t level, float *out, char *err, int64_t err_len);
 
-/* Writes the codes (rows, levels) of x (rows, dim). batch bounds how many rows a thread works on at once, and so memory
- * (0: a good number); it changes no code. */
-int64_t sid_quantizer_encode(int64_t handle, const float *x, int64_t rows, int64_t dim, int64_t batch, int32_t *codes,
-                             int64_t *control, char *err, int64_t err_len);
+/* Writes the codes (rows, levels) of x (rows, dim). beam, 1 to 4096, is how many prefixes of a code are kept at each level:
+ * 1 takes the nearest centroid at each, more find codes of lower error in more time. batch bounds how many rows a thread
+ * works on at once, and so memory (0: a good number); it changes no code. */
+int64_t sid_quantizer_encode(int64_t handle, const float *x, int64_t rows, int64_t dim, int64_t beam, int64_t batch,
+                             int32_t *codes, int64_t *control, char *err, int64_t err_len);
 
 /* Writes to out (rows, dim) the rows that codes (rows, levels) stand for: the sum of their centroids. */
 int64_t sid_quantizer_decode(int64_t handle, const int32_t *codes, int64_t rows, int64_t levels, float *out, char *err,

@@ -352,10 +352,6 @@ def test_searches_that_have_not_landed(model, blobs):
     np.testing.assert_array_equal(model.encode(blobs, balanced=False, beam_size=1), model.encode(blobs))
     with pytest.raises(NotImplementedError, match="balanced"):
         model.encode(blobs, balanced=True)
-    with pytest.raises(NotImplementedError, match="beam_size=4"):
-        model.encode(blobs, beam_size=4)
-    with pytest.raises(ValueError, match="beam_size=0"):
-        model.encode(blobs, beam_size=0)
 
 
 # --- decode ---

@@ -45,10 +45,11 @@ static void errors(int64_t handle, const float *x, int32_t *codes)
 {
     char small[8];
     memset(small, 'x', sizeof small);
-    want(sid_quantizer_encode(-1, x, ROWS, DIM, 0, codes, NULL, small, 5) == SID_HANDLE, "an unknown handle is refused");
+    want(sid_quantizer_encode(-1, x, ROWS, DIM, 1, 0, codes, NULL, small, 5) == SID_HANDLE, "an unknown handle is refused");
+    want(sid_quantizer_encode(handle, x, ROWS, DIM, 0, 0, codes, NULL, NULL, 0) == SID_PARAM, "a beam of 0 is refused");
     want(strlen(small) == 4 && small[5] == 'x', "the text keeps to its room");
-    want(sid_quantizer_encode(handle, x, ROWS, DIM - 1, 0, codes, NULL, NULL, 0) == SID_SHAPE, "another dim is refused");
-    want(sid_quantizer_encode(handle, x, 0, DIM, 0, codes, NULL, err, sizeof err) == SID_SHAPE, "no rows are refused");
+    want(sid_quantizer_encode(handle, x, ROWS, DIM - 1, 1, 0, codes, NULL, NULL, 0) == SID_SHAPE, "another dim is refused");
+    want(sid_quantizer_encode(handle, x, 0, DIM, 1, 0, codes, NULL, err, sizeof err) == SID_SHAPE, "no rows are refused");
     codes[0] = 99;
     float row[DIM];
     want(sid_quantizer_decode(handle, codes, 1, LEVELS, row, err, sizeof err) == SID_CODE, "a wrong code is refused");
@@ -99,9 +100,11 @@ int main(int argc, char **argv)
     want(memcmp(book, books[1], (size_t)clusters[1] * DIM * sizeof *book) == 0, "a codebook survives the file bit by bit");
 
     int32_t *again = room((size_t)ROWS * LEVELS, sizeof *again);
-    check(sid_quantizer_encode(loaded, x, ROWS, DIM, 100, again, control, err, sizeof err), "encode");
+    check(sid_quantizer_encode(loaded, x, ROWS, DIM, 1, 100, again, control, err, sizeof err), "encode");
     want(memcmp(codes, again, (size_t)ROWS * LEVELS * sizeof *codes) == 0, "encode gives the codes of fit");
     want(control[SID_CONTROL_DONE] == ROWS, "the control block says when all rows are done");
+    check(sid_quantizer_encode(loaded, x, ROWS, DIM, 8, 0, again, NULL, err, sizeof err), "encode with a beam");
+    want(memcmp(codes, again, (size_t)ROWS * LEVELS * sizeof *codes) != 0, "a beam of 8 finds other codes");
     float *near = room((size_t)ROWS * DIM, sizeof *near);
     check(sid_quantizer_decode(loaded, codes, ROWS, LEVELS, near, err, sizeof err), "decode");
 

@@ -93,10 +93,15 @@ func TestFitEncodeDecodeSaveLoad(t *testing.T) {
 		t.Error("the codebook changed on its way through the file")
 	}
 	codes := make([]int32, 600)
-	c.want(t, "encode", QuantizerEncode(loaded[0], at(f.x), 300, 6, 0, at(codes), 0, at(c.text), 200), KindOK, "")
+	c.want(t, "encode", QuantizerEncode(loaded[0], at(f.x), 300, 6, 1, 0, at(codes), 0, at(c.text), 200), KindOK, "")
 	if !slices.Equal(codes, f.codes) {
 		t.Error("the loaded model gives other codes than fit")
 	}
+	c.want(t, "beam", QuantizerEncode(loaded[0], at(f.x), 300, 6, 20, 0, at(codes), 0, at(c.text), 200), KindOK, "")
+	if slices.Equal(codes, f.codes) {
+		t.Error("a beam of 20 gives the codes of a beam of 1")
+	}
+	c.want(t, "beam", QuantizerEncode(loaded[0], at(f.x), 300, 6, 0, 0, at(codes), 0, at(c.text), 200), KindParam, "beam is 0")
 	out := make([]float32, len(f.x))
 	c.want(t, "decode", QuantizerDecode(handle[0], at(codes), 300, 2, at(out), at(c.text), 200), KindOK, "")
 	if want := f.books[0][codes[0]*6] + f.books[1][codes[1]*6]; out[0] != want {
@@ -114,8 +119,8 @@ func TestErrorsHaveKindsAndWords(t *testing.T) {
 	handle := []int64{0}
 	c.want(t, "new", QuantizerNew(1, 3, at(f.ks), at(f.bookAddr), 5, at(handle), at(c.text), 200), KindParam, "metric")
 	c.want(t, "new", QuantizerNew(1, 3, at(f.ks), at(f.bookAddr), 0, at(handle), at(c.text), 200), KindOK, "")
-	c.want(t, "width", QuantizerEncode(handle[0], at(f.x), 15, 4, 0, at(f.codes), 0, at(c.text), 200), KindShape, "4 columns")
-	c.want(t, "rows", QuantizerEncode(handle[0], at(f.x), math.MaxInt64, 3, 0, at(f.codes), 0, at(c.text), 200), KindShape, "rows")
+	c.want(t, "width", QuantizerEncode(handle[0], at(f.x), 15, 4, 1, 0, at(f.codes), 0, at(c.text), 200), KindShape, "4 columns")
+	c.want(t, "rows", QuantizerEncode(handle[0], at(f.x), math.MaxInt64, 3, 1, 0, at(f.codes), 0, at(c.text), 200), KindShape, "rows")
 	c.want(t, "code", QuantizerDecode(handle[0], at([]int32{9}), 1, 1, at(f.x), at(c.text), 200), KindCode, "9 at row 0")
 	c.want(t, "null", QuantizerDecode(handle[0], 0, 1, 1, at(f.x), at(c.text), 200), KindParam, "null")
 	dir := []byte(t.TempDir())

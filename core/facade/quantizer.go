@@ -87,9 +87,10 @@ func QuantizerCodebook(handle, level int64, outAddr uint64, errAddr uint64, errL
 	})
 }
 
-// QuantizerEncode writes the codes, int32 (rows, levels), of x, float32 (rows, dim). batch bounds the rows in work on a
-// thread (0: a good number) and changes no code.
-func QuantizerEncode(handle int64, xAddr uint64, rows, dim, batch int64, codesAddr, controlAddr uint64, errAddr uint64, errLen int64) int64 {
+// QuantizerEncode writes the codes, int32 (rows, levels), of x, float32 (rows, dim), keeping the beam best prefixes at
+// each level; 1 takes the nearest centroid at each. batch bounds the rows in work on a thread (0: a good number) and
+// changes no code.
+func QuantizerEncode(handle int64, xAddr uint64, rows, dim, beam, batch int64, codesAddr, controlAddr uint64, errAddr uint64, errLen int64) int64 {
 	return call(errAddr, errLen, func() error {
 		m, err := model(handle)
 		if err != nil {
@@ -108,7 +109,7 @@ func QuantizerEncode(handle int64, xAddr uint64, rows, dim, batch int64, codesAd
 		defer stop()
 		control.set(ControlLevels, dst.Levels)
 		control.set(ControlTotal, x.Rows)
-		return m.EncodeBlocks(ctx, x, dst, int(batch), func(done int) { control.set(ControlDone, done) })
+		return m.EncodeBeam(ctx, x, dst, int(beam), int(batch), func(done int) { control.set(ControlDone, done) })
 	})
 }
 

@@ -24,6 +24,10 @@ type Model struct {
 	search   []*f32.Codebook
 	settings persist.RQKMeans // of the fit, for Save; without the codebooks
 	scratch  sync.Pool        // []float32 of blockRows*dim: the residuals of one block
+
+	beamOnce    sync.Once // makes beam, which only EncodeBeam needs
+	beam        *beamTables
+	beamScratch sync.Pool // *beamScratch
 }
 
 var _ core.Quantizer = (*Model)(nil)
@@ -51,6 +55,7 @@ func New(books []core.Matrix, metric core.Metric) (*Model, error) {
 		m.search = append(m.search, f32.NewCodebook(b.Data, b.Rows, b.Cols))
 	}
 	m.scratch.New = func() any { b := make([]float32, blockRows*m.dim); return &b }
+	m.beamScratch.New = func() any { return new(beamScratch) }
 	return m, nil
 }
 
@@ -80,7 +85,13 @@ func (m *Model) Encode(ctx context.Context, x core.Matrix, dst core.Codes) error
 
 // EncodeBlocks is Encode with at most batch rows in work per goroutine (0: a good number) and progress, if not nil,
 // called from several goroutines with the rows done so far.
-func (m *Model) EncodeBlocks(ctx context.Context, x core.Matrix, dst core.Codes, batch int, progress func(rows int)) (err error) {
+func (m *Model) EncodeBlocks(ctx context.Context, x core.Matrix, dst core.Codes, batch int, progress func(rows int)) error {
+	return m.encode(ctx, x, dst, batch, progress, m.encodeBlock)
+}
+
+// encode lets block write the codes of at most blockRows rows at a time. block returns the first that cannot be encoded
+// (it holds NaN or infinity, or is all zeros under Cosine), or -1.
+func (m *Model) encode(ctx context.Context, x core.Matrix, dst core.Codes, batch int, progress func(rows int), block func(core.Matrix, []int32) int) (err error) {
 	defer fault.Recover(&err)
 	if err := x.Check(); err != nil {
 		return fmt.Errorf("rqkmeans: %w", err)
@@ -97,7 +108,7 @@ func (m *Model) EncodeBlocks(ctx context.Context, x core.Matrix, dst core.Codes,
 	var failed atomic.Int64 // 1 + the lowest row found that cannot be encoded
 	var done atomic.Int64
 	err = par.Chunks(ctx, x.Rows, batch, func(_, lo, hi int) {
-		if i := m.encodeBlock(x.Slice(lo, hi), dst.Data[lo*dst.Levels:hi*dst.Levels]); i >= 0 {
+		if i := block(x.Slice(lo, hi), dst.Data[lo*dst.Levels:hi*dst.Levels]); i >= 0 {
 			for row := int64(lo + i + 1); ; {
 				old := failed.Load()
 				if old != 0 && old <= row || failed.CompareAndSwap(old, row) {
@@ -118,8 +129,7 @@ func (m *Model) EncodeBlocks(ctx context.Context, x core.Matrix, dst core.Codes,
 	return nil
 }
 
-// encodeBlock encodes at most blockRows rows; it returns the first that cannot be encoded (it holds NaN or
-// infinity, or is all zeros under Cosine), or -1.
+// encodeBlock encodes a block, each level by the centroid nearest to what the levels before left over.
 func (m *Model) encodeBlock(x core.Matrix, codes []int32) int {
 	buf := m.scratch.Get().(*[]float32)
 	defer m.scratch.Put(buf)

@@ -34,6 +34,7 @@ class Facade(Protocol):
         xAddr: int,
         rows: int,
         dim: int,
+        beam: int,
         batch: int,
         codesAddr: int,
         controlAddr: int,

@@ -325,22 +325,25 @@ class Quantizer:
         self.handle = int(out[0])
         weakref.finalize(self, _free, self.handle, os.getpid()).atexit = False
 
-    def encode(self, x: FloatMatrix, batch_size: int | None, verbose: bool, first_row: int = 0) -> CodeMatrix:
+    def encode(
+        self, x: FloatMatrix, batch_size: int | None, verbose: bool, first_row: int = 0, beam_size: int = 1
+    ) -> CodeMatrix:
         """Return the codes of `x`, float32, C-ordered, of `dim` columns. Errors count rows from `first_row`."""
         rows, dim = x.shape
         codes = np.empty((rows, self.levels), np.int32)
-        if rows * self.cost < _LONG:
+        if rows * self.cost * beam_size < _LONG:
             text = _error_text
             kind = _lib.QuantizerEncode(
-                self.handle, _address(x), rows, dim, batch_size or 0, _address(codes), 0, text.address, _TEXT_BYTES
-            )
+                self.handle, _address(x), rows, dim, beam_size, batch_size or 0, _address(codes), 0,
+                text.address, _TEXT_BYTES,
+            )  # fmt: skip
             if kind:
                 _raise(kind, text.bytes, first_row)
             return codes
 
         def call(control: int, text: int, size: int) -> int:
             return _lib.QuantizerEncode(
-                self.handle, _address(x), rows, dim, batch_size or 0, _address(codes), control, text, size
+                self.handle, _address(x), rows, dim, beam_size, batch_size or 0, _address(codes), control, text, size
             )
 
         _call_long(call, _progress("encode", "rows", 1, rows) if verbose else None, first_row)

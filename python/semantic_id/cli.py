@@ -130,6 +130,7 @@ def _encode(arguments: argparse.Namespace) -> None:
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # as the files we write, whatever the locale
     if os.path.exists(arguments.out) and os.path.samefile(arguments.out, embeddings.path):
         raise DataError(f"{arguments.out}: is the file of embeddings itself; choose another name by --out")
+    search = {} if arguments.beam_size == 1 else {"beam_size": arguments.beam_size}  # an RQVAE has no beam
     rows = 0
     distinct: list[Any] = []
     with (
@@ -138,7 +139,7 @@ def _encode(arguments: argparse.Namespace) -> None:
     ):
         for block in embeddings.blocks():
             with _naming(embeddings.path):
-                codes = model.encode(block.vectors)
+                codes = model.encode(block.vectors, **search)
             ids = model.semantic_id(codes, sep=arguments.sep, fmt=arguments.format)
             writer.write(block.ids, ids, codes)
             distinct.append(_distinct(codes))
@@ -230,6 +231,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     encode.add_argument(
         "--format", choices=("plain", "token"), default="plain", help="3-9-1 or <a_3><b_9><c_1> (default %(default)s)"
+    )
+    encode.add_argument(
+        "--beam-size", type=_positive, default=1, metavar="B", help="candidates kept per level (default %(default)s)"
     )
     encode.add_argument("--sep", default="-", help="between the codes of a plain id (default %(default)s)")
 

@@ -199,3 +199,68 @@ func add64AVX2(dst *float64, x *float32, w float64, n int)
 //
 //go:noescape
 func timesZeroAVX2(x *float32, n int) float32
+
+// rowTileAVX512x1 is rowTile for 1 rows and panels of 32 centroids.
+//
+//go:noescape
+func rowTileAVX512x1(dst *float32, panel *float32, rows *float32, ld int, dim int, stride int)
+
+// rowTileAVX512x14 is rowTile for 14 rows and panels of 32 centroids.
+//
+//go:noescape
+func rowTileAVX512x14(dst *float32, panel *float32, rows *float32, ld int, dim int, stride int)
+
+// rowTileAVX512x8 is rowTile for 8 rows and panels of 32 centroids.
+//
+//go:noescape
+func rowTileAVX512x8(dst *float32, panel *float32, rows *float32, ld int, dim int, stride int)
+
+// rowTileAVX512x4 is rowTile for 4 rows and panels of 32 centroids.
+//
+//go:noescape
+func rowTileAVX512x4(dst *float32, panel *float32, rows *float32, ld int, dim int, stride int)
+
+// rowTileAVX512x2 is rowTile for 2 rows and panels of 32 centroids.
+//
+//go:noescape
+func rowTileAVX512x2(dst *float32, panel *float32, rows *float32, ld int, dim int, stride int)
+
+// addTablesAVX512 is addTables for chunks of 32 scores.
+//
+//go:noescape
+func addTablesAVX512(dst *float32, least *float32, dots *float32, tables *[]float32, n int, chunks int, base float32)
+
+// atMost32AVX512 sets bit j%32 of mask[j/32] where v[j] <= limit.
+//
+//go:noescape
+func atMost32AVX512(mask *uint32, v *float32, words int, limit float32)
+
+// rowTileAVX2x1 is rowTile for 1 rows and panels of 16 centroids.
+//
+//go:noescape
+func rowTileAVX2x1(dst *float32, panel *float32, rows *float32, ld int, dim int, stride int)
+
+// rowTileAVX2x6 is rowTile for 6 rows and panels of 16 centroids.
+//
+//go:noescape
+func rowTileAVX2x6(dst *float32, panel *float32, rows *float32, ld int, dim int, stride int)
+
+// rowTileAVX2x4 is rowTile for 4 rows and panels of 16 centroids.
+//
+//go:noescape
+func rowTileAVX2x4(dst *float32, panel *float32, rows *float32, ld int, dim int, stride int)
+
+// rowTileAVX2x2 is rowTile for 2 rows and panels of 16 centroids.
+//
+//go:noescape
+func rowTileAVX2x2(dst *float32, panel *float32, rows *float32, ld int, dim int, stride int)
+
+// addTablesAVX2 is addTables for chunks of 32 scores.
+//
+//go:noescape
+func addTablesAVX2(dst *float32, least *float32, dots *float32, tables *[]float32, n int, chunks int, base float32)
+
+// atMost32AVX2 sets bit j%32 of mask[j/32] where v[j] <= limit.
+//
+//go:noescape
+func atMost32AVX2(mask *uint32, v *float32, words int, limit float32)

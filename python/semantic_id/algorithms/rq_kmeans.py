@@ -25,6 +25,7 @@ __all__ = ["RQKMeans"]
 
 _log = logging.getLogger("semantic_id")
 _SAVED = ("n_levels", "n_clusters", "metric", "implementation", "max_iter", "tol", "random_state", "n_init")
+_MAX_BEAM = 4096
 _BLOCK = 1 << 23  # values converted at a time when `encode` gets anything but C-ordered float32: 32 MiB
 
 
@@ -289,7 +290,9 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
     ) -> CodeMatrix:
         """Map each embedding to one code per level, coarse level first.
 
-        Level l takes the centroid nearest to what levels 0..l-1 left over, the lowest of equally near ones.
+        Level l takes the centroid nearest to what levels 0..l-1 left over, the lowest of equally near ones. With
+        `beam_size` B, each level keeps the B best of all continuations of the codes kept so far, and the best one left
+        at the end is the code: mostly of lower error. Its first code need not name the nearest centroid of level 0.
 
         Parameters
         ----------
@@ -302,7 +305,8 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         balanced : bool, default=False
             Spread the embeddings evenly over the centroids; has not landed yet.
         beam_size : int, default=1
-            Keep that many candidates per level; more than 1 has not landed yet.
+            Candidates kept at each level, up to 4096. Encode all items of an application with one size: another gives
+            other codes. `refine` fits the codebooks to it.
 
         Returns
         -------
@@ -316,7 +320,7 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         ShapeMismatchError
             If `X` is empty, not 2-D, or of another n_features than in `fit`.
         ValueError
-            If `X` holds NaN or infinity, or a row of zeros under "cosine".
+            If `X` holds NaN or infinity, or a row of zeros under "cosine", or `beam_size` cannot be used.
 
         Examples
         --------
@@ -326,17 +330,22 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         >>> model = RQKMeans(n_levels=3, n_clusters=10, random_state=0).fit(X)
         >>> model.encode(X[:5]).shape
         (5, 3)
+        >>> greedy, beam = model.encode(X), model.encode(X, beam_size=8)
+        >>> bool(((X - model.decode(beam)) ** 2).sum() < ((X - model.decode(greedy)) ** 2).sum())
+        True
         """
         if device != "cpu":
             check_device(device)
         if batch_size is not None:
             batch_size = check_int("batch_size", batch_size, 1)
-        if balanced is not False or beam_size != 1:
-            self._check_search(balanced, beam_size)
+        if balanced is not False:
+            raise not_yet("encode(balanced=True)", "exactly balanced codebooks")
+        if beam_size != 1:
+            beam_size = check_int("beam_size", beam_size, 1, _MAX_BEAM)
         quantizer = self._quantizer()
         rows = as_matrix(X, quantizer.dim, "RQKMeans")
         if is_float32(rows):
-            return quantizer.encode(rows, batch_size, verbose=bool(self.verbose))
+            return quantizer.encode(rows, batch_size, verbose=bool(self.verbose), beam_size=beam_size)
         codes = np.empty((len(rows), quantizer.levels), np.int32)
         step = batch_size or max(1, _BLOCK // quantizer.dim)
         blocks: Iterable[int] = range(0, len(rows), step)
@@ -346,15 +355,8 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
             blocks = tqdm(blocks, desc="encode", unit=" blocks")
         for low in blocks:
             block = to_float32(rows[low : low + step], low)
-            codes[low : low + step] = quantizer.encode(block, batch_size, verbose=False, first_row=low)
+            codes[low : low + step] = quantizer.encode(block, batch_size, False, low, beam_size)
         return codes
-
-    @staticmethod
-    def _check_search(balanced: bool, beam_size: int) -> None:
-        if balanced:
-            raise not_yet("encode(balanced=True)", "exactly balanced codebooks")
-        if check_int("beam_size", beam_size, 1) != 1:
-            raise not_yet(f"encode(beam_size={beam_size})", "beam search")
 
     def transform(self, X: Any) -> CodeMatrix:
         """Return `encode` of `X`; scikit-learn's name for it.

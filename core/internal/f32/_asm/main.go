@@ -32,6 +32,7 @@ func main() {
 	dots16At(vnni)
 	prefetch()
 	elementwise()
+	beam()
 	Generate()
 }
 
