@@ -294,7 +294,7 @@ def test_debug_shows_the_traceback(here):
 
 def test_embeddings_that_are_not_there(here):
     fails("fit", "nope.npy", "--model", "m", cwd=here, words=["nope.npy: No such file", "check the path"])
-    fails("fit", "model", "--model", "m", cwd=here, words=["model: cannot tell the format"])
+    fails("fit", "model", "--model", "m", cwd=here, words=["model: is a directory without .parquet files"])
     fails("encode", "nope.npy", "--model", "model", "--out", "ids.csv", cwd=here, words=["nope.npy"])
 
 

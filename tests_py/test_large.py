@@ -11,6 +11,7 @@ import textwrap
 import numpy as np
 import pytest
 from semantic_id import RQKMeans, _large
+from semantic_id.io import open_rows
 
 RNG = np.random.default_rng(3)
 X = (RNG.normal(size=(40, 24))[RNG.integers(0, 40, 3000)] + RNG.normal(size=(3000, 24)) / 4).astype(np.float32)
@@ -102,6 +103,53 @@ def test_a_file_that_is_shortened(tmp_path, call):
         assert (done.returncode, done.stderr) == (0, "")
         assert "rows became unreadable: the file they are mapped from was shortened" in done.stdout
         assert done.stdout.endswith("(3, 2)\n")
+
+
+def write_parquet(path, array, number, **options):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    kind = pa.list_(pa.from_numpy_dtype(number), array.shape[1])
+    flat = pa.array(np.ascontiguousarray(array, number).ravel())
+    vectors = pa.FixedSizeListArray.from_arrays(flat, type=kind)
+    pq.write_table(pa.table({"item": pa.array(range(len(array))), "embedding": vectors}), path, **options)
+
+
+@pytest.mark.parametrize("number", ["float32", "float16", "float64"])
+def test_open_rows_of_parquet(tmp_path, large, number):
+    x = X.astype(number)
+    (tmp_path / "parts").mkdir()
+    write_parquet(tmp_path / "a.parquet", x[:1000], number, row_group_size=300)
+    write_parquet(tmp_path / "parts" / "b.parquet", x[1000:1700], number)
+    write_parquet(tmp_path / "parts" / "c.parquet", x[1700:], number)
+    rows = open_rows([tmp_path / "a.parquet", str(tmp_path / "parts")], column="embedding")
+    assert _large.is_large(np.asarray(rows))
+    assert isinstance(rows, np.memmap)
+    np.testing.assert_array_equal(rows, x.astype(np.float32))
+    want = RQKMeans(2, 16, random_state=0, tol=0.01).fit(x)
+    got = RQKMeans(2, 16, random_state=0, tol=0.01)
+    np.testing.assert_array_equal(got.fit_encode(rows), want.encode(x))
+    np.testing.assert_array_equal(got.codebooks_[1], want.codebooks_[1])
+
+
+def test_open_rows_of_other_files(tmp_path):
+    np.save(tmp_path / "x.npy", X.astype(np.float16))
+    rows = open_rows(tmp_path / "x.npy")
+    assert (type(rows), rows.dtype) == (np.memmap, np.float16)
+    np.savez(tmp_path / "x.npz", a=X, b=X[::-1])
+    np.testing.assert_array_equal(open_rows(tmp_path / "x.npz", key="b"), X[::-1])
+    with pytest.raises(ValueError, match="list of paths is empty"):
+        open_rows([])
+    with pytest.raises(ValueError, match="cannot tell the format"):
+        open_rows(["x.txt"])
+
+
+def test_truncated_files(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    write_parquet(tmp_path / "x.parquet", X, "float32")
+    for name in ("x.npy", "x.parquet"):
+        with open(tmp_path / name, "r+b") as file:
+            file.truncate(100_000)
+        with pytest.raises(ValueError, match=rf"{name}: not a complete \{name[1:]} file"):
+            open_rows(tmp_path / name)
 
 
 def test_a_full_disk(monkeypatch, large):

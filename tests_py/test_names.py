@@ -39,6 +39,7 @@ TOP = [
 MODULES = {
     "semantic_id.core": ["BaseSemanticEncoder", "codes_to_ids", "_validate_embeddings"],
     "semantic_id.engine": ["SemanticIdEngine"],
+    "semantic_id.io": ["open_rows"],
     "semantic_id.exceptions": ["SemanticIdError", "NotFittedError", "ShapeMismatchError"],
     "semantic_id.algorithms": ["RQKMeans", "RQVAE"],
     "semantic_id.algorithms.rq_kmeans": ["RQKMeans"],

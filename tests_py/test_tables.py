@@ -157,6 +157,49 @@ def test_parquet(tmp_path, kind, number, ids_as):
     assert ids == want
 
 
+def parts(directory, pieces, **columns):
+    """Write a piece of the columns to each of part-0.parquet, part-1.parquet, ... and what is to be left out."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    (directory / "2026").mkdir(parents=True)
+    for n, piece in enumerate(pieces):
+        table = pa.table({name: pa.array(list(values[piece])) for name, values in columns.items()})
+        pq.write_table(table, directory / ("2026" if n < 2 else "") / f"part-{n}.parquet", row_group_size=3)
+    for name in ("_temporary.parquet", ".part-0.parquet.crc", "_SUCCESS", "notes.txt"):
+        (directory / name).write_text("x")
+    return directory
+
+
+def test_a_directory_of_parquet_files(tmp_path):
+    x = np.random.default_rng(1).normal(size=(20, 4)).astype(np.float32)
+    pieces = [slice(0, 7), slice(7, 8), slice(8, 20)]
+    for name, columns in (("plain", {"v": x}), ("x.parquet", {"v": x, "id": np.arange(20) * 3})):
+        vectors, ids = read(parts(tmp_path / name, pieces, **columns))
+        np.testing.assert_array_equal(vectors, x)
+        assert ids == columns.get("id", np.arange(20)).tolist()
+
+
+def test_a_directory_whose_files_do_not_fit_together(tmp_path):
+    x = np.random.default_rng(1).normal(size=(20, 4)).astype(np.float32)
+    pieces = [slice(0, 7), slice(7, 20)]
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    last = parts(tmp_path / "x", pieces, v=x) / "2026" / "part-1.parquet"
+    pq.write_table(pa.table({"v": pa.array(list(x[:, :3]))}), last)
+    fails(tmp_path / "x", "part-1.parquet: has embeddings of 3 numbers", "part-0.parquet of 4")
+    pq.write_table(pa.table({"v": pa.array(list(x)), "id": pa.array(range(20))}), last)
+    fails(tmp_path / "x", "part-0.parquet: has no ids", "part-1.parquet has", "--id-column")
+    pq.write_table(pa.table({"v": pa.array([[1.0] * 4, None])}), last)
+    fails(tmp_path / "x", "part-1.parquet: row 1 has a null in column 'v'")
+
+
+def test_numbers_too_large_for_float32(tmp_path):
+    write(tmp_path / "x.jsonl", '{"v": [1, 2]}\n{"v": [1, 1e39]}')
+    fails(tmp_path / "x.jsonl", "line 2")
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pq.write_table(pa.table({"v": pa.array([[1.0, 2.0], [1.0, 1e39]])}), tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=r"x\.parquet: .*row 1 holds 1e\+39"):
+        open_embeddings(str(tmp_path / "x.parquet")).matrix()
+
+
 def test_many_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr("semantic_id._tables._BLOCK_ROWS", 7)
     x = np.random.default_rng(0).normal(size=(100, 5)).astype(np.float32)
@@ -193,8 +236,11 @@ def test_a_missing_file_and_a_directory(tmp_path, name):
     with pytest.raises(FileNotFoundError):
         open_embeddings(str(tmp_path / name))
     (tmp_path / name).mkdir()
-    with pytest.raises(IsADirectoryError):
-        open_embeddings(str(tmp_path / name))
+    if name == "x.parquet":  # as Spark writes them
+        fails(tmp_path / name, "is a directory without .parquet files")
+    else:
+        with pytest.raises(IsADirectoryError):
+            open_embeddings(str(tmp_path / name))
 
 
 @pytest.mark.parametrize(

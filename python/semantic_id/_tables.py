@@ -1,4 +1,4 @@
-"""Read files of embeddings: .npy, .npz, .parquet, .csv and .jsonl.
+"""Read files of embeddings: .npy, .npz, .parquet, .csv and .jsonl, and directories of .parquet files.
 
 `open_embeddings` looks at a file and returns an `Embeddings`: all rows as one array for `fit`, or block
 after block with the ids of the rows for `encode`. Every complaint is a `DataError` of one sentence that
@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
+from ._arrays import to_float32
+from ._large import spool
 from .exceptions import SemanticIdError
 
 if TYPE_CHECKING:
@@ -65,35 +67,32 @@ class Embeddings(ABC):
         """Give all rows in order, checked to be finite, in blocks of about 16 MiB."""
 
     def matrix(self, progress: Callable[[int], object] | None = None) -> NDArray[Any]:
-        """Return all rows as one array of shape (N, D); `progress` is told of rows read, some at a time."""
-        out: NDArray[np.float32] | None = None
-        n = 0
-        for block in self.blocks():
-            rows, width = block.vectors.shape
-            if out is None:
-                out = np.empty((self.rows or rows, width), np.float32)
-            if n + rows > len(out):
-                # Reallocation, not a second array: the file may fill most of the memory.
-                out.resize((max(n + rows, len(out) * 3 // 2), width), refcheck=False)
-            out[n : n + rows] = block.vectors
-            n += rows
-            if progress is not None:
-                progress(rows)
-        if out is None:
-            raise DataError(f"{self.path}: holds no rows")
-        out.resize((n, out.shape[1]), refcheck=False)
-        return out
+        """Return all rows as one array of shape (N, D), mapped where it is large; `progress` is told of rows read."""
+
+        def vectors() -> Iterator[NDArray[np.float32]]:
+            start = 0
+            for block in self.blocks():
+                with naming(self.path):
+                    yield to_float32(block.vectors, start)
+                start += len(block.vectors)
+                if progress is not None:
+                    progress(len(block.vectors))
+            if not start:
+                raise DataError(f"{self.path}: holds no rows")
+
+        return spool(vectors())
 
 
 def open_embeddings(
-    path: str, *, column: str | None = None, id_column: str | None = None, key: str | None = None
+    path: str | Sequence[str], *, column: str | None = None, id_column: str | None = None, key: str | None = None
 ) -> Embeddings:
     """Open `path` by its extension.
 
     Parameters
     ----------
-    path : str
-        A file that ends in .npy, .npz, .parquet, .csv or .jsonl.
+    path : str or sequence of str
+        A file that ends in .npy, .npz, .parquet, .csv or .jsonl; a directory of .parquet files, taken in the order of
+        their names; or several of them, one after the other.
     column : str, optional
         The column that holds the vectors.
     id_column : str, optional
@@ -106,6 +105,11 @@ def open_embeddings(
     DataError
         If the extension is unknown, the file is not what it says, or there is no such column.
     """
+    if not isinstance(path, str):
+        if not path:
+            raise DataError("no files: the list of paths is empty")
+        files = [open_embeddings(each, column=column, id_column=id_column, key=key) for each in path]
+        return files[0] if len(files) == 1 else _Several(f"{path[0]} and {len(files) - 1} more", files)
     openers: dict[str, Callable[[], Embeddings]] = {
         ".npy": lambda: _ArrayFile(path, _load_npy(path)),
         ".npz": lambda: _load_npz(path, key, id_column),
@@ -114,6 +118,11 @@ def open_embeddings(
         ".jsonl": lambda: _JsonlFile(path, column, id_column),
     }
     extension = os.path.splitext(path)[1].lower()
+    if extension in ("", ".parquet") and os.path.isdir(path):
+        parts = _parquet_files(path)
+        if not parts:
+            raise DataError(f"{path}: is a directory without .parquet files")
+        return _Several(path, [_ParquetFile(part, column, id_column) for part in parts])
     if extension not in openers:
         raise DataError(f"{path}: cannot tell the format by the name, want one of {', '.join(openers)}")
     for option, given, takes in (
@@ -124,6 +133,56 @@ def open_embeddings(
         if given is not None and extension not in takes:
             raise DataError(f"{path}: {option} does not apply to a {extension} file")
     return openers[extension]()
+
+
+def _parquet_files(directory: str) -> list[str]:
+    """Return the .parquet files below a directory; names that begin with . or _ are those of programs at work."""
+    return sorted(
+        os.path.join(place, name)
+        for place, _, names in os.walk(directory)
+        for name in names
+        if name.lower().endswith(".parquet")
+        and not any(
+            part.startswith((".", "_")) for part in os.path.relpath(os.path.join(place, name), directory).split(os.sep)
+        )
+    )
+
+
+class _Several(Embeddings):
+    """Files one after the other. Where they have no ids, rows are numbered through."""
+
+    def __init__(self, path: str, files: Sequence[Embeddings]) -> None:
+        super().__init__(path)
+        self.files = files
+        rows = [file.rows for file in files]
+        self.rows = None if None in rows else sum(n or 0 for n in rows)
+
+    def blocks(self) -> Iterator[Block]:
+        start, first = 0, None
+        for file in self.files:
+            for block in file.blocks():
+                first = block if first is None else first
+                width, want = block.vectors.shape[1], first.vectors.shape[1]
+                if width != want:
+                    raise DataError(f"{file.path}: has embeddings of {width} numbers, {self.files[0].path} of {want}")
+                numbered = isinstance(block.ids, range)
+                if numbered != isinstance(first.ids, range):
+                    one, other = (file, self.files[0]) if numbered else (self.files[0], file)
+                    raise DataError(f"{one.path}: has no ids, {other.path} has; choose them by --id-column")
+                ids = range(start, start + len(block.vectors)) if numbered else block.ids
+                yield Block(start, ids, block.vectors)
+                start += len(block.vectors)
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Put the file's name before an error about the array that was read from it."""
+    try:
+        yield
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 # Arrays: .npy and .npz.
@@ -205,12 +264,11 @@ class _ParquetFile(Embeddings):
     def __init__(self, path: str, column: str | None, id_column: str | None) -> None:
         super().__init__(path)
         pa, pq = import_pyarrow("reading", path)
-        self._pa = pa
+        self._pa, self._pq = pa, pq
         open(path, "rb").close()  # Python's own errors for a file that is not there
-        with self._complaints():
-            self._file = pq.ParquetFile(path)
-            schema = self._file.schema_arrow
-        self.rows = self._file.metadata.num_rows
+        with self._complaints(), self._open() as file:
+            schema = file.schema_arrow
+            self.rows = file.metadata.num_rows
         if self.rows == 0:
             raise DataError(f"{path}: holds no rows")
         names = list(schema.names)
@@ -239,11 +297,15 @@ class _ParquetFile(Embeddings):
             if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
                 raise DataError(f"{path}: id column {self._id!r} is of type {kind}, want strings or integers")
 
+    def _open(self) -> Any:
+        # Without a buffer, the column of a whole row group is read at once, which may be all of the file.
+        return self._pq.ParquetFile(self.path, buffer_size=1 << 20, pre_buffer=False)
+
     def blocks(self) -> Iterator[Block]:
         columns = self._vectors if self._id is None else [*self._vectors, self._id]
         start, width = 0, None
-        with self._complaints():
-            for batch in self._file.iter_batches(batch_size=8192, columns=columns):
+        with self._complaints(), self._open() as file:
+            for batch in file.iter_batches(batch_size=8192, columns=columns):
                 if batch.num_rows == 0:
                     continue
                 vectors = self._batch_vectors(batch, start)

@@ -23,7 +23,7 @@ import numpy as np
 
 from . import RQVAE, RQKMeans, SemanticIdError, __version__, set_num_threads
 from ._id_files import id_writer
-from ._tables import DataError, open_embeddings
+from ._tables import DataError, naming, open_embeddings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,6 +40,7 @@ EMBEDDINGS is a file, its format told by its name:
   .csv      a column of vectors (--column) written as [0.1, 0.2] or 0.1 0.2, or a
             column a number; line 1 names the columns, unless all of it is numbers
   .jsonl    an object a line, with a list under one key (--column)
+or a directory of .parquet files, taken in the order of their names.
 The column is by default the one named embedding, embeddings or vector. A row's id
 is in the column "id" (--id-column); without one it is the row's number, from 0.
 """
@@ -108,7 +109,7 @@ def _fit(arguments: argparse.Namespace) -> None:
         verbose=sys.stderr.isatty(),
     )
     start = time.monotonic()
-    with _naming(embeddings.path):
+    with naming(embeddings.path):
         model.fit(x)
     seconds = time.monotonic() - start
     model.save(arguments.model)
@@ -138,7 +139,7 @@ def _encode(arguments: argparse.Namespace) -> None:
         _progress(embeddings, "encode") as progress,
     ):
         for block in embeddings.blocks():
-            with _naming(embeddings.path):
+            with naming(embeddings.path):
                 codes = model.encode(block.vectors, **search)
             ids = model.semantic_id(codes, sep=arguments.sep, fmt=arguments.format)
             writer.write(block.ids, ids, codes)
@@ -248,7 +249,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_input(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("embeddings", metavar="EMBEDDINGS", help=".npy, .npz, .parquet, .csv or .jsonl, see below")
+    parser.add_argument(
+        "embeddings", metavar="EMBEDDINGS", help=".npy, .npz, .parquet, .csv, .jsonl or a directory, see below"
+    )
     parser.add_argument("--column", metavar="NAME", help="the column of vectors (.parquet, .csv, .jsonl)")
     parser.add_argument("--id-column", metavar="NAME", help="the column of ids (in .npz: the array)")
     parser.add_argument("--key", metavar="NAME", help="the array of a .npz")
@@ -332,15 +335,6 @@ def _check_model_target(path: str) -> None:
 def _distinct(codes: np.ndarray[Any, np.dtype[np.int32]]) -> Any:
     rows = np.ascontiguousarray(codes)
     return np.unique(rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel())
-
-
-@contextmanager
-def _naming(path: str) -> Iterator[None]:
-    """Put the file's name before an error about the array that was read from it."""
-    try:
-        yield
-    except ValueError as error:
-        raise DataError(f"{path}: {error}") from error
 
 
 @contextmanager
