@@ -3,6 +3,7 @@ package f32
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/semantic-id/semantic-id/core/internal/cpu"
 )
@@ -19,6 +20,38 @@ func BenchmarkNearest(b *testing.B) {
 					book.Nearest(codes, x)
 				}
 				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*c.rows), "ns/row")
+			})
+		}
+	}
+}
+
+// BenchmarkFirstPass lets searches with and without the first pass take turns; the best turn of each counts.
+func BenchmarkFirstPass(b *testing.B) {
+	for _, c := range []struct{ rows, dim, k int }{{256, 384, 256}, {4, 384, 256}, {256, 48, 256}, {256, 384, 32}, {256, 2048, 256}, {256, 384, 4096}} {
+		for l := cpu.AVX2; l <= cpu.Supported(); l++ {
+			b.Run(fmt.Sprintf("level=%v/rows=%d/dim=%d/k=%d", l, c.rows, c.dim, c.k), func(b *testing.B) {
+				defer cpu.SetForTest(l)()
+				x, centroids, codes := normals(1, c.rows*c.dim), normals(2, c.k*c.dim), make([]int32, c.rows)
+				with := NewCodebook(centroids, c.k, c.dim)
+				choose := choose16
+				choose16 = func(cpu.Level, int, int) kind16 { return none16 }
+				without := NewCodebook(centroids, c.k, c.dim)
+				choose16 = choose
+				if with.first.kind == none16 {
+					b.Skip("no first pass is chosen here")
+				}
+				best := [2]time.Duration{1 << 62, 1 << 62}
+				for b.Loop() {
+					for i, book := range []*Codebook{with, without} {
+						start := time.Now()
+						book.Nearest(codes, x)
+						best[i] = min(best[i], time.Since(start))
+					}
+				}
+				b.ReportMetric(float64(best[0].Nanoseconds())/float64(c.rows), "ns/row")
+				b.ReportMetric(float64(best[1].Nanoseconds())/float64(c.rows), "ns/row-float32")
+				b.ReportMetric(float64(best[1])/float64(best[0]), "gain")
+				b.ReportMetric(0, "ns/op")
 			})
 		}
 	}

@@ -16,8 +16,9 @@ import (
 // A code is argmin over j of sum over i of (r[i]-c[j][i])², evaluated in float64, i ascending, each product rounded
 // before it is added; ties go to the lowest j. Every CPU level gives exactly these codes.
 //
-// A row first gets float32 scores against all centroids, of which only the best, its id and the second best are kept.
-// Where those two lie closer than the error of a score (see bound), float64 settles it.
+// A row first gets scores against all centroids, of which only the best, its id and the second best are kept: in 16-bit
+// integers where that gains (see firstPass), and in float32 where those two then lie closer than the error of a score.
+// Where they still do (see bound), float64 settles it.
 type Codebook struct {
 	K, Dim    int
 	centroids []float32 // K*Dim, row-major
@@ -31,6 +32,8 @@ type Codebook struct {
 	mean     []float32
 	centered *space // nil: the search is in plain
 
+	first firstPass // kind none16: the search starts in float32
+
 	exactOnce sync.Once // packs exact, which few codebooks ever need
 	exact     Panels    // the centroids, as rows
 }
@@ -38,14 +41,16 @@ type Codebook struct {
 // space is centroids as the kernels take them.
 type space struct {
 	centroids []float32 // row-major
-	distinct  int       // how many are packed, copies left out
-	groups    []group
-	packed    []float32 // the groups' centroids, each group [Dim][size]
-	bias      []float32 // per packed centroid: -|c|²/2, and -Inf where a group is filled up
-	ids       []int32   // per packed centroid: its index
+	distinct  []int32   // those that are no copies, in ascending order
 	half      []float64 // per centroid: -|c|²/2, and -Inf for a copy of an earlier one
 	norm      []float64 // per centroid: |c|, rounded up
 	bound     bound
+
+	once   sync.Once // packs what follows; few searches need it after a first pass
+	groups []group
+	packed []float32 // the groups' centroids, each group [Dim][size]
+	bias   []float32 // per packed centroid: -|c|²/2, and -Inf where a group is filled up
+	ids    []int32   // per packed centroid: its index
 }
 
 // group is size packed centroids, from slot first on.
@@ -68,6 +73,11 @@ func (b *Codebook) Set(centroids []float32, k, dim int) {
 	ids := b.distinct()
 	b.plain.set(b.level, centroids, ids, b.copies, k, dim)
 	b.center(ids)
+	space := &b.plain
+	if b.centered != nil {
+		space = b.centered
+	}
+	b.first.set(b.level, space, dim)
 }
 
 func (b *Codebook) centroid(j int) []float32 { return b.centroids[j*b.Dim:][:b.Dim] }
@@ -131,7 +141,8 @@ func (b *Codebook) center(ids []int32) {
 
 // set prepares s for k centroids: ids, in ascending order, and the copies of some of these.
 func (s *space) set(l cpu.Level, centroids []float32, ids, copies []int32, k, dim int) {
-	s.centroids = centroids
+	s.centroids, s.distinct = centroids, ids
+	s.once = sync.Once{}
 	s.half, s.norm = resize(s.half, k), resize(s.norm, k)
 	t := scratches.Get().(*scratch)
 	defer scratches.Put(t)
@@ -154,14 +165,17 @@ func (s *space) set(l cpu.Level, centroids []float32, ids, copies []int32, k, di
 		s.half[j] = math.Inf(-1)
 	}
 	s.bound = newBound(dim, c, w)
-	s.pack(l, ids, dim)
 }
 
-// pack lays out the listed centroids in groups: as many of the largest size as there are, then the smallest one that
-// takes the rest, filled up with zeros whose bias keeps them from winning.
-func (s *space) pack(l cpu.Level, ids []int32, dim int) {
-	sizes := shapes[l].sizes
-	s.distinct, s.groups = len(ids), s.groups[:0]
+// pack lays out the distinct centroids in groups, if that is not done yet: as many of the largest size as there are, then
+// the smallest one that takes the rest, filled up with zeros whose bias keeps them from winning.
+func (s *space) pack(l cpu.Level, dim int) {
+	s.once.Do(func() { s.packGroups(l, dim) })
+}
+
+func (s *space) packGroups(l cpu.Level, dim int) {
+	sizes, ids := shapes[l].sizes, s.distinct
+	s.groups = s.groups[:0]
 	slots := 0
 	for left := len(ids); left > 0; {
 		size := sizes[0]

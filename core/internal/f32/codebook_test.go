@@ -10,7 +10,7 @@ import (
 )
 
 func TestNearestTails(t *testing.T) {
-	forEachLevel(t, func(t *testing.T) {
+	forEachSearch(t, func(t *testing.T) {
 		for dim := 1; dim <= 130; dim++ {
 			for _, k := range []int{1, 2, 3, 5, 7, 13, 14, 15, 29, 33} {
 				rows := 1 + (dim*7+k*3)%70
@@ -296,7 +296,7 @@ func TestNearestHard(t *testing.T) {
 	shapes := []struct{ n, k, dim int }{{70, 40, 1}, {70, 3, 2}, {70, 40, 7}, {70, 14, 16}, {70, 33, 33}, {40, 100, 64}, {20, 17, 130}, {20, 5, 384}}
 	for _, c := range hardCases {
 		t.Run(c.name, func(t *testing.T) {
-			forEachLevel(t, func(t *testing.T) {
+			forEachSearch(t, func(t *testing.T) {
 				for _, s := range shapes {
 					r := rand.New(rand.NewPCG(uint64(s.k), uint64(s.dim)))
 					rows, centroids := c.make(r, s.n, s.k, s.dim)
@@ -313,7 +313,7 @@ func TestNearestHard(t *testing.T) {
 // TestSetAgain holds that a codebook set to other centroids remembers nothing of the earlier ones, whichever way the
 // search went: far from the origin it is centered, and at 1e38 all in float64.
 func TestSetAgain(t *testing.T) {
-	forEachLevel(t, func(t *testing.T) {
+	forEachSearch(t, func(t *testing.T) {
 		var b Codebook
 		for i, s := range []struct {
 			n, k, dim  int
@@ -353,7 +353,7 @@ func TestCopiesCostNothing(t *testing.T) {
 			centroids = append(centroids, some[j%3*dim:][:dim]...)
 		}
 		b := NewCodebook(centroids, k, dim)
-		if got := b.plain.distinct; got != 3 {
+		if got := len(b.plain.distinct); got != 3 {
 			t.Errorf("%d centroids are searched, want 3", got)
 		}
 		var s scratch
@@ -367,7 +367,7 @@ func TestCopiesCostNothing(t *testing.T) {
 }
 
 func TestNearestConcurrent(t *testing.T) {
-	forEachLevel(t, func(t *testing.T) {
+	forEachSearch(t, func(t *testing.T) {
 		const n, k, dim = 100, 30, 24
 		rows, centroids := hardCases[0].make(rand.New(rand.NewPCG(1, 2)), n, k, dim)
 		b := NewCodebook(centroids, k, dim)
@@ -452,7 +452,7 @@ func FuzzNearest(f *testing.F) {
 		}
 		centroids, rows := x[:k*dim:k*dim], x[k*dim:]
 		rows = rows[:len(rows)/dim*dim]
-		forEachLevel(t, func(t *testing.T) {
+		forEachSearch(t, func(t *testing.T) {
 			checkNearest(t, fmt.Sprintf("fuzz, %d rows", len(rows)/dim), rows, centroids, k, dim)
 		})
 	})

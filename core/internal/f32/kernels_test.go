@@ -183,6 +183,7 @@ func TestBound(t *testing.T) {
 				if b.centered != nil {
 					space, mean = b.centered, b.mean
 				}
+				space.pack(b.level, dim)
 				centered := append([]float32(nil), rows...)
 				for i := range n {
 					Sub(centered[i*dim:][:dim], mean)

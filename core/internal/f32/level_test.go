@@ -1,6 +1,7 @@
 package f32
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -25,6 +26,26 @@ func forEachLevel(t *testing.T, f func(t *testing.T)) {
 			defer cpu.SetForTest(l)()
 			f(t)
 		})
+	}
+}
+
+// forEachSearch is forEachLevel, with codebooks that search in float32 only, and with those that always start with a first
+// pass in integers, by each kind of kernel.
+func forEachSearch(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	defer func(old func(cpu.Level, int, int) kind16) { choose16 = old }(choose16)
+	for l := cpu.Generic; l <= cpu.Supported(); l++ {
+		kinds := []kind16{none16, go16, avx216}[:min(3, l+2)]
+		if l == cpu.AVX512 && cpu.VNNI() {
+			kinds[2] = vnni16
+		}
+		for _, kind := range kinds {
+			t.Run(fmt.Sprintf("%v/first=%d", l, kind), func(t *testing.T) {
+				defer cpu.SetForTest(l)()
+				choose16 = func(cpu.Level, int, int) kind16 { return kind }
+				f(t)
+			})
+		}
 	}
 }
 

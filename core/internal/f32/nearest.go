@@ -13,6 +13,14 @@ func (b *Codebook) Nearest(codes []int32, rows []float32) {
 	b.check(len(codes), rows)
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
+	if b.first.kind != none16 {
+		codes, rows = b.nearestFirst(s, codes, rows)
+	}
+	b.nearest32(s, codes, rows)
+}
+
+// nearest32 is Nearest without the first pass.
+func (b *Codebook) nearest32(s *scratch, codes []int32, rows []float32) {
 	few := fewRows(b.level, b.Dim)
 	for len(codes) >= few {
 		lanes := shapes[b.level].lanes
@@ -69,12 +77,13 @@ func (b *Codebook) NearestPanels(codes []int32, upper, lower []float32, p *Panel
 func (b *Codebook) Scores(dst, errs []float32, p *Panels) {
 	b.checkPanels(len(dst)/b.K, p)
 	lanes, n := shapes[b.level].lanes, p.Rows
+	b.plain.pack(b.level, b.Dim)
 	var tile [maxLanes * maxGroup]float32
 	for first := 0; first < n; first += lanes {
 		panel := p.data[first*b.Dim:][:lanes*b.Dim]
 		for _, g := range b.plain.groups {
 			scoresTile(b.level, tile[:], panel, b.plain.packed[g.first*b.Dim:][:g.size*b.Dim], b.plain.bias[g.first:][:g.size], b.Dim)
-			for i := range min(g.size, b.plain.distinct-g.first) {
+			for i := range min(g.size, len(b.plain.distinct)-g.first) {
 				copy(dst[int(b.plain.ids[g.first+i])*n:][:n][first:], tile[i*lanes:][:lanes])
 			}
 		}
@@ -143,6 +152,7 @@ func (b *Codebook) nearestBlock(s *scratch, codes []int32, rows []float32) {
 // memory from ahead on, as much as the panels hold, into the cache.
 func (s *space) search(t *scratch, l cpu.Level, p *Panels, ahead []float32) {
 	lanes, dim := shapes[l].lanes, p.Dim
+	s.pack(l, dim)
 	t.state = resize(t.state, p.count()*3*lanes)
 	for q := range p.count() {
 		state := t.state[q*3*lanes:][:3*lanes]
@@ -308,6 +318,8 @@ type scratch struct {
 	scores               []float32 // of one or two rows
 	near                 []int32   // the centroids that may be its nearest
 	distances, points    []float64
+
+	first scratch16
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}

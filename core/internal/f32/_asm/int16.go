@@ -8,7 +8,7 @@ import (
 )
 
 // vnni is avx512 with an instruction for pairs of 16-bit products.
-var vnni = level{"VNNI", 16, nil}
+var vnni = level{"VNNI", 16, nil, []int{14, 8, 4}}
 
 // addPairs emits sum[i] += x[2i] y[2i] + x[2i+1] y[2i+1] for 16-bit x and y and 32-bit sums. Without VNNI it takes a
 // register for the products.

@@ -28,8 +28,16 @@ func main() {
 		atMost(l)
 		quantize16(l)
 		dots16At(l)
+		best16(l)
 	}
 	dots16At(vnni)
+	for _, l := range []level{vnni, avx2} {
+		for _, g := range l.rows {
+			for _, vectors := range []int{2, 1} {
+				nearest16(l, g, vectors)
+			}
+		}
+	}
 	prefetch()
 	elementwise()
 	beam()
@@ -41,11 +49,12 @@ type level struct {
 	name   string
 	width  int   // float32 lanes in a vector
 	groups []int // centroids that one tile takes; a tile is two vectors of rows by that many centroids
+	rows   []int // quantized rows that one tile takes; a tile is one or two vectors of centroids by that many rows
 }
 
 var (
-	avx512 = level{"AVX512", 16, []int{14, 8, 4, 2}} // 28 sums + 2 vectors of rows + 2 = 32 registers
-	avx2   = level{"AVX2", 8, []int{6, 4, 2}}        // 12 sums + 2 vectors of rows + 2 = 16 registers
+	avx512 = level{"AVX512", 16, []int{14, 8, 4, 2}, nil}     // 28 sums + 2 vectors of rows + 2 = 32 registers
+	avx2   = level{"AVX2", 8, []int{6, 4, 2}, []int{6, 4, 2}} // 12 sums + 2 vectors of rows + 2 = 16 registers
 )
 
 func (l level) vec() reg.VecVirtual {
