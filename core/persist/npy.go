@@ -78,6 +78,22 @@ func readNPYHeader(r io.Reader) (npyArray, error) {
 	return a, nil
 }
 
+// ReadNPYShape reads all that stands before the values of a .npy file of float32 rows, and returns how many bytes that is.
+// Other contents are an ErrFormat.
+func ReadNPYShape(r io.Reader) (rows, cols, header int, err error) {
+	a, err := readNPYHeader(r)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	if a.size != 4 || a.fortran {
+		return 0, 0, 0, fmt.Errorf("%w: want float32 in C order: numpy.ascontiguousarray(x, numpy.float32)", core.ErrFormat)
+	}
+	if a.cols > 0 && a.rows > (math.MaxInt-a.header)/4/a.cols {
+		return 0, 0, 0, fmt.Errorf("%w: %d rows of %d columns are more than an address space holds", core.ErrFormat, a.rows, a.cols)
+	}
+	return int(a.rows), int(a.cols), int(a.header), nil
+}
+
 // readNPYValues reads the values as float32 rows. The caller has checked the shape and that memory for it is reasonable.
 func readNPYValues(r io.Reader, a npyArray) (core.Matrix, error) {
 	m := core.NewMatrix(int(a.rows), int(a.cols))

@@ -92,6 +92,7 @@ func (m *Model) EncodeBlocks(ctx context.Context, x core.Matrix, dst core.Codes,
 // encode lets block write the codes of at most blockRows rows at a time. block returns the first that cannot be encoded
 // (it holds NaN or infinity, or is all zeros under Cosine), or -1.
 func (m *Model) encode(ctx context.Context, x core.Matrix, dst core.Codes, batch int, progress func(rows int), block func(core.Matrix, []int32) int) (err error) {
+	defer fault.Panic()()
 	defer fault.Recover(&err)
 	if err := x.Check(); err != nil {
 		return fmt.Errorf("rqkmeans: %w", err)
