@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
+from typing import Any
 
 import numpy as np
 from peers import MissingError, Worker, environ
@@ -24,9 +26,11 @@ NAMES = {
     "0.2.5-batches": "semantic-id 0.2.5, batch_size=2048",
     "faiss-rq": "faiss.ResidualQuantizer, beam 1",
     "faiss-rq-tables": "faiss.ResidualQuantizer, beam 1, use_beam_LUT",
-    "faiss-kmeans": "faiss.Kmeans per level, 25 iterations",
-    "sklearn": "scikit-learn Lloyd per level, random start, 25 iterations",
-    "superkmeans": "superkmeans per level, 25 iterations",
+    "faiss-kmeans": "faiss.Kmeans",
+    "faiss-progressive": "faiss.Kmeans, progressive_dim_steps=6",
+    "sklearn": "scikit-learn Lloyd, random start",
+    "superkmeans": "superkmeans",
+    "superkmeans-hierarchical": "superkmeans, hierarchical",
 }
 
 
@@ -36,6 +40,7 @@ class Bench:
 
     folder: Path  # of the data
     quick: bool
+    full: bool = False  # measure also what takes too long for every run
     threads: int = 2
 
     def data(self, name: str) -> tuple[Path, int]:
@@ -66,9 +71,55 @@ def alternate(
     return {p: v[drop:] for p, v in values.items()}
 
 
-def ratio(seconds: dict[str, list[float]], program: str) -> float:
-    """The median, over the rounds, of a program's time over ours."""
-    return median(theirs / ours for theirs, ours in zip(seconds[program], seconds["ours"], strict=True))
+@dataclass
+class Fits:
+    """A program with certain settings, and what came of its fits, seed by seed from 0."""
+
+    program: str
+    rounds: int  # that it takes part in: the first ones
+    settings: dict[str, Any] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
+    errors: list[float] = field(default_factory=list)  # mean squared, per element
+    iterations: list[float] = field(default_factory=list)  # over all rows, of all levels
+    peaks: list[float] = field(default_factory=list)  # bytes beyond what the process had before the fit
+
+    def times(self, ours: Fits) -> float:
+        return ratio(self.seconds, ours.seconds)
+
+    def error_over(self, other: Fits) -> float:
+        """Return the mean error over that of another, both over the seeds that both have."""
+        n = min(len(self.errors), len(other.errors))
+        return mean(self.errors[:n]) / mean(other.errors[:n])
+
+
+def race(
+    bench: Bench, data: Path | int, rows: int, fits: Sequence[Fits], levels: int = LEVELS, clusters: int = CLUSTERS
+) -> str:
+    """Make all fits, in turns, in another order each round; return the versions. `data`: a file, or columns to make."""
+    with ExitStack() as stack:
+        programs = dict.fromkeys(f.program for f in fits)
+        workers = {p: stack.enter_context(Worker(p, data, rows, bench.threads)) for p in programs}
+        for seed in range(max(f.rounds for f in fits)):
+            shift = seed * len(fits) // 5 % len(fits)
+            for f in [*fits[shift:], *fits[:shift]]:
+                if seed >= f.rounds:
+                    continue
+                worker = workers[f.program]
+                f.seconds.append(worker.ask("fit", levels=levels, clusters=clusters, seed=seed, **f.settings))
+                f.peaks.append(worker.ask("fit_peak"))
+                f.errors.append(worker.ask("error"))
+                f.iterations.append(worker.ask("iterations"))
+        return versions(list(workers.values()))
+
+
+def ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
+    """Return the median, over the rounds that both took part in, of their time over ours."""
+    return median(a / b for a, b in zip(theirs, ours, strict=False))
+
+
+def spread(seconds: Sequence[float], digits: int = 2) -> list[str]:
+    """Return two cells: the median, and the range."""
+    return [f"{median(seconds):.{digits}f} s", f"{min(seconds):.{digits}f} - {max(seconds):.{digits}f} s"]
 
 
 def versions(workers: Sequence[Worker]) -> str:
@@ -84,3 +135,10 @@ def go_bench(name: str, duration: str, threads: int) -> str:
     env = environ(threads) | {"GOTOOLCHAIN": "local", "GOWORK": "off"}
     done = subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True, check=True)
     return done.stdout
+
+
+def commit() -> str:
+    """Name the commit that is measured."""
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    done = subprocess.run(git, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from statistics import median
 
 import numpy as np
-from bench import CLUSTERS, DIM, LEVELS, NAMES, PACKAGES, RESULTS, Bench, alternate, go_bench, ratio, versions
+from bench import CLUSTERS, DIM, LEVELS, NAMES, PACKAGES, RESULTS, Bench, alternate, go_bench, ratio, spread, versions
 from peers import Worker
 from report import Section, Target
 
@@ -37,17 +37,17 @@ def encode(bench: Bench) -> Section:
     for p in programs:
         equal = np.mean((codes[p] == codes["ours"]).all(axis=1))
         section.rows.append([
-            NAMES[p], f"{median(seconds[p]):.3f} s", f"{min(seconds[p]):.3f} - {max(seconds[p]):.3f} s",
-            f"{ratio(seconds, p):.2f}", f"{100 * equal:.3f} % of rows",
+            NAMES[p], *spread(seconds[p], 3),
+            f"{ratio(seconds[p], seconds['ours']):.2f}", f"{100 * equal:.3f} % of rows",
         ])  # fmt: skip
     section.notes.append(
         "A program's first call is left out. Codes differ where float32 rounding decides between two centroids, "
         "and from there on down the levels."
     )
     section.targets = [
-        Target("encode: semantic-id 0.2.5, times ours", ratio(seconds, "0.2.5"), 5, True),
+        Target("encode: semantic-id 0.2.5, times ours", ratio(seconds["0.2.5"], seconds["ours"]), 5, True),
         Target("encode: faiss.ResidualQuantizer at beam 1, times ours",
-               min(ratio(seconds, "faiss-rq"), ratio(seconds, "faiss-rq-tables")), 3, True),
+               min(ratio(seconds[p], seconds["ours"]) for p in ("faiss-rq", "faiss-rq-tables")), 3, True),
     ]  # fmt: skip
     return section
 

@@ -17,15 +17,6 @@ ENVIRONMENTS = {
     "semantic-id-0.2.5": ["semantic-id==0.2.5"],
     "peers": ["faiss-cpu==1.15.1", "scikit-learn==1.9.1", "superkmeans==0.2.0"],
 }
-_WHERE = {
-    "0.2.5": "semantic-id-0.2.5",
-    "0.2.5-batches": "semantic-id-0.2.5",
-    "faiss-rq": "peers",
-    "faiss-rq-tables": "peers",
-    "faiss-kmeans": "peers",
-    "sklearn": "peers",
-    "superkmeans": "peers",
-}
 _PAUSE = 0.2  # seconds before each turn, in which the threads of the program before it go to sleep
 
 
@@ -37,7 +28,7 @@ def python_of(program: str) -> str:
     """Return the interpreter to run `program` with; an environment that lacks is made first."""
     if program == "ours":
         return sys.executable
-    name = _WHERE[program]
+    name = "semantic-id-0.2.5" if program.startswith("0.2.5") else "peers"
     folder = HERE / f".venv-{name}"
     python = folder / "bin" / "python"
     made = folder / ".made"
@@ -63,7 +54,7 @@ def environ(threads: int) -> dict[str, str]:
 class Worker:
     """A program in a process of its own, which answers one request at a time. See worker.py for the requests."""
 
-    def __init__(self, program: str, data: Path, rows: int, threads: int) -> None:
+    def __init__(self, program: str, data: Path | int, rows: int, threads: int) -> None:
         self.program = program
         self._process = subprocess.Popen(
             [python_of(program), str(HERE / "worker.py"), program, str(data), str(rows), str(threads)],

@@ -5,6 +5,7 @@ A program is imported when its class is made, so that an environment needs no ot
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -31,8 +32,14 @@ class SemanticId:
             one = np.ones((1, 1), np.float32)
             semantic_id.RQKMeans(n_levels=1, n_clusters=1).fit(one)  # loads its library now, as the others' imports do
 
-    def fit(self, x: Floats, levels: int, clusters: int, seed: int) -> None:
-        self.model = self.api.RQKMeans(n_levels=levels, n_clusters=clusters, n_init=1, random_state=seed).fit(x)
+    def fit(self, x: Floats, levels: int, clusters: int, seed: int, **settings: Any) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # few iterations do not converge
+            self.model = self.api.RQKMeans(n_levels=levels, n_clusters=clusters, random_state=seed, **settings).fit(x)
+
+    def iterations(self) -> int:
+        """Return the iterations over all rows, of all levels; 0 of 0.2.5, which does not tell."""
+        return int(sum(getattr(self.model, "n_iter_", [0])))
 
     def encode(self, x: Floats) -> Codes:
         return self.model.encode(x)
@@ -77,6 +84,9 @@ class FaissRQ:
         self.rq.cp.seed = seed
         self.rq.train(x)
 
+    def iterations(self) -> int:
+        return 0  # it counts them in subspaces
+
     def encode(self, x: Floats) -> Codes:
         codes: Codes = self.rq.compute_codes(x)
         return codes  # packed; with 256 clusters one byte per level
@@ -101,19 +111,27 @@ class FaissRQTables(FaissRQ):
 
 
 class Levels:
-    """Residual levels over a k-means that knows one level; labels are those of its own search."""
+    """Residual levels over a k-means that knows one level; codes are those of its own search."""
 
-    def level(self, x: Floats, clusters: int, seed: int) -> tuple[Floats, Callable[[Floats], Codes]]:
+    def level(
+        self, x: Floats, clusters: int, seed: int, iterations: int
+    ) -> tuple[Floats, Callable[[Floats], Codes], Codes | None]:
+        """Return the centroids, the search for the nearest, and the labels of `x` if it has them."""
         raise NotImplementedError
 
-    def fit(self, x: Floats, levels: int, clusters: int, seed: int) -> None:
+    def fit(self, x: Floats, levels: int, clusters: int, seed: int, iterations: int = PEER_ITERATIONS) -> None:
         self.books: list[tuple[Floats, Callable[[Floats], Codes]]] = []
+        self.done = levels * iterations
         rest = x
         for level in range(levels):
-            book, assign = self.level(rest, clusters, seed + level)
+            book, assign, labels = self.level(rest, clusters, seed + level, iterations)
             self.books.append((book, assign))
             if level + 1 < levels:
-                rest = rest - book[assign(rest)]
+                rest = rest - book[assign(rest) if labels is None else labels]
+
+    def iterations(self) -> int:
+        """Return the iterations over all rows, of all levels."""
+        return self.done
 
     def encode(self, x: Floats) -> Codes:
         codes = []
@@ -131,6 +149,7 @@ class FaissKMeans(Levels):
     """faiss.Kmeans on all rows."""
 
     package = "faiss-cpu"
+    settings: dict[str, int] = {}  # noqa: RUF012
 
     def __init__(self, threads: int) -> None:
         import faiss
@@ -138,12 +157,22 @@ class FaissKMeans(Levels):
         faiss.omp_set_num_threads(threads)
         self.api = faiss
 
-    def level(self, x: Floats, clusters: int, seed: int) -> tuple[Floats, Callable[[Floats], Codes]]:
+    def level(
+        self, x: Floats, clusters: int, seed: int, iterations: int
+    ) -> tuple[Floats, Callable[[Floats], Codes], Codes | None]:
         kmeans = self.api.Kmeans(
-            x.shape[1], clusters, niter=PEER_ITERATIONS, seed=seed, max_points_per_centroid=len(x), nredo=1
+            x.shape[1], clusters, niter=iterations, seed=seed, max_points_per_centroid=len(x), nredo=1, **self.settings
         )
         kmeans.train(x)
-        return kmeans.centroids, lambda rest: kmeans.index.search(rest, 1)[1][:, 0]
+        index = self.api.IndexFlatL2(x.shape[1])
+        index.add(kmeans.centroids)
+        return kmeans.centroids, lambda rest: index.search(rest, 1)[1][:, 0], None
+
+
+class FaissProgressive(FaissKMeans):
+    """The same, in six growing principal subspaces, with so many iterations in each."""
+
+    settings = {"progressive_dim_steps": 6}  # noqa: RUF012
 
 
 class SklearnLloyd(Levels):
@@ -156,16 +185,20 @@ class SklearnLloyd(Levels):
 
         self.api = sklearn.cluster  # takes its threads from OMP_NUM_THREADS
 
-    def level(self, x: Floats, clusters: int, seed: int) -> tuple[Floats, Callable[[Floats], Codes]]:
+    def level(
+        self, x: Floats, clusters: int, seed: int, iterations: int
+    ) -> tuple[Floats, Callable[[Floats], Codes], Codes | None]:
         kmeans = self.api.KMeans(
-            clusters, init="random", n_init=1, max_iter=PEER_ITERATIONS, tol=0, algorithm="lloyd", random_state=seed
+            clusters, init="random", n_init=1, max_iter=iterations, tol=0, algorithm="lloyd", random_state=seed
         )
-        kmeans.fit(x)
-        return kmeans.cluster_centers_, kmeans.predict
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            kmeans.fit(x)
+        return kmeans.cluster_centers_, kmeans.predict, kmeans.labels_
 
 
 class SuperKMeans(Levels):
-    """superkmeans on all rows."""
+    """superkmeans on all rows, with its own early end."""
 
     package = "superkmeans"
 
@@ -174,13 +207,25 @@ class SuperKMeans(Levels):
 
         self.api, self.threads = superkmeans, threads
 
-    def level(self, x: Floats, clusters: int, seed: int) -> tuple[Floats, Callable[[Floats], Codes]]:
+    def settings(self, iterations: int) -> dict[str, Any]:
+        return {"hierarchical": False, "iters": iterations}
+
+    def level(
+        self, x: Floats, clusters: int, seed: int, iterations: int
+    ) -> tuple[Floats, Callable[[Floats], Codes], Codes | None]:
         kmeans = self.api.SuperKMeans(
-            clusters, x.shape[1], iters=PEER_ITERATIONS, sampling_fraction=1.0, max_points_per_cluster=len(x),
-            n_threads=self.threads, seed=seed, hierarchical=False,
+            clusters, x.shape[1], sampling_fraction=1.0, max_points_per_cluster=len(x), n_threads=self.threads,
+            seed=seed, **self.settings(iterations),
         )  # fmt: skip
         book = np.array(kmeans.train(x), np.float32)
-        return book, lambda rest: kmeans.assign(rest, book)
+        return book, lambda rest: kmeans.assign(rest, book), None
+
+
+class SuperKMeansHierarchical(SuperKMeans):
+    """The same from its hierarchical start, with so many iterations over all clusters after it."""
+
+    def settings(self, iterations: int) -> dict[str, Any]:
+        return {"hierarchical": True, "iters_refinement": iterations}
 
 
 PROGRAMS: dict[str, type[Any]] = {
@@ -190,6 +235,8 @@ PROGRAMS: dict[str, type[Any]] = {
     "faiss-rq": FaissRQ,
     "faiss-rq-tables": FaissRQTables,
     "faiss-kmeans": FaissKMeans,
+    "faiss-progressive": FaissProgressive,
     "sklearn": SklearnLloyd,
     "superkmeans": SuperKMeans,
+    "superkmeans-hierarchical": SuperKMeansHierarchical,
 }

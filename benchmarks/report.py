@@ -41,11 +41,15 @@ class Section:
     rows: list[Sequence[str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
+    picture: Path | None = None  # in the folder of results; a whole run puts a copy beside README.md
+    alt: str = ""  # what the picture shows
 
     def markdown(self) -> str:
         parts = [f"### {self.title}"]
         if self.rows:
             parts.append(table(self.header, self.rows))
+        if self.picture:
+            parts.append(f"![{self.alt}]({self.picture.name})")
         parts += self.notes
         return "\n\n".join(parts)
 

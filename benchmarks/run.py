@@ -1,6 +1,6 @@
 """Speed, memory and quality of this package beside the alternatives: `make bench`. See README.md in this folder.
 
-    python benchmarks/run.py [--quick] [--only NAME] [--data DIR]
+    python benchmarks/run.py [--quick] [--full] [--only NAME] [--data DIR]
 
 NAME is a key of MEASUREMENTS below; measure_*.py have what each does. A whole run writes its tables into README.md;
 with --quick or --only they are only printed. The exit code is 0 when all ran, whether or not the targets were met.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -19,11 +20,12 @@ from pathlib import Path
 
 import measure_encode
 import measure_fit
+import measure_growth
 import measure_install
 import measure_kernel
 import measure_memory
 import semantic_id
-from bench import HERE, ROOT, Bench
+from bench import HERE, ROOT, Bench, commit
 from peers import MissingError
 from report import Section, machine, not_measured, replace_generated, targets_table
 
@@ -32,6 +34,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Section | list[Section]]] = {
     "encode": measure_encode.encode,
     "one-row": measure_encode.one_row,
     "fit": measure_fit.fit,
+    "growth": measure_growth.growth,
     "memory": measure_memory.memory,
     "import": measure_install.imports,
     "wheel": measure_install.wheel,
@@ -41,11 +44,12 @@ MEASUREMENTS: dict[str, Callable[[Bench], Section | list[Section]]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few rows and rounds: to see that it runs")
+    parser.add_argument("--full", action="store_true", help="also ten restarts of 0.2.5 on the large data: 9 minutes")
     parser.add_argument("--only", choices=MEASUREMENTS, metavar="NAME", help="one measurement")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="where the embeddings are")
     options = parser.parse_args()
 
-    bench = Bench(options.data, options.quick)
+    bench = Bench(options.data, options.quick, options.full)
     load, start = os.getloadavg()[0], time.monotonic()
     sections: list[Section] = []
     failed: list[str] = []
@@ -69,7 +73,7 @@ def main() -> None:
 
     minutes = (time.monotonic() - start) / 60
     about = (
-        f"{datetime.date.today()}, semantic-id {semantic_id.__version__} at commit {_commit()}. "
+        f"{datetime.date.today()}, semantic-id {semantic_id.__version__} at commit {commit()}. "
         f"{machine()}; {bench.threads} threads. "
         f"Load average before the run: {load:.1f}. The run took {minutes:.0f} minutes."
     )
@@ -79,13 +83,10 @@ def main() -> None:
         print(f"\n{about}\nREADME.md is as it was: only a whole run writes it.")
         return
     text = "\n\n".join([about, targets_table(sections), *(section.markdown() for section in sections)])
+    for section in sections:
+        if section.picture:
+            shutil.copy(section.picture, HERE)
     replace_generated(HERE / "README.md", text)
-
-
-def _commit() -> str:
-    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-    done = subprocess.run(git, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

@@ -2,19 +2,22 @@
 
     python worker.py PROGRAM DATA ROWS THREADS
 
-DATA is a float32 .npy file, of which the first ROWS rows are used. Needs NumPy and the program. Times are of the call
-alone, memory is of the whole process.
+DATA is a float32 .npy file, of which the first ROWS rows are used, or a number of columns, to be generated. Needs NumPy
+and the program. Times are of the call alone, memory is of the whole process.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import time
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
+from generate import mixture
 from programs import PROGRAMS, Floats
 
 
@@ -22,7 +25,7 @@ class Tasks:
     """What run.py can ask for. Each returns a number, a string, or null."""
 
     def __init__(self, program: str, data: str, rows: int, threads: int) -> None:
-        self.x: Floats = np.load(data)[:rows]
+        self.x: Floats = mixture(rows, int(data)) if data.isdigit() else np.load(data)[:rows]
         kind, before = PROGRAMS[program], _memory("VmRSS")
         self.version = f"{kind.package} {version(kind.package)}"
         self.program = kind(threads)
@@ -31,21 +34,25 @@ class Tasks:
     def versions(self) -> str:
         return f"{self.version}, NumPy {np.__version__}"
 
-    def fit(self, levels: int, clusters: int, seed: int) -> float:
+    def fit(self, levels: int, clusters: int, seed: int, **settings: Any) -> float:
         """Fit, and return the seconds it took."""
+        _forget_peak()
+        self.before = _memory("VmRSS")
         start = time.perf_counter()
-        self.program.fit(self.x, levels, clusters, seed)
+        self.program.fit(self.x, levels, clusters, seed, **settings)
         return time.perf_counter() - start
+
+    def fit_peak(self) -> float:
+        """Return the most memory the process had during the last fit beyond what it had before, in bytes."""
+        return _memory("VmHWM") - self.before
+
+    def iterations(self) -> float:
+        """Return the iterations over all rows, of all levels, of the last fit."""
+        return float(self.program.iterations())
 
     def loading_memory(self) -> float:
         """Return what importing the program took, in bytes."""
         return self.loaded
-
-    def fit_memory(self, levels: int, clusters: int, seed: int) -> float:
-        """Fit, and return the most memory the process had during it beyond what it had before, in bytes."""
-        before = _memory("VmRSS")
-        self.program.fit(self.x, levels, clusters, seed)
-        return _memory("VmHWM") - before
 
     def encode(self) -> float:
         """Encode, and return the seconds it took."""
@@ -85,6 +92,12 @@ def _memory(field: str) -> int:
         return 0  # run.py does not ask then
     with open("/proc/self/status", encoding="ascii") as f:
         return next(int(line.split()[1]) * 1024 for line in f if line.startswith(field + ":"))
+
+
+def _forget_peak() -> None:
+    """Let VmHWM start from what the process has now."""
+    with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w", encoding="ascii") as f:
+        f.write("5")
 
 
 def main() -> None:

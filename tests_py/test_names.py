@@ -91,7 +91,6 @@ def test_modules(module):
         "compare",
         "churn",
         "to_embedding_atlas",
-        "estimate",
     ],
 )
 def test_what_has_not_landed_says_so_when_used(name):

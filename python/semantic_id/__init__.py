@@ -3,6 +3,7 @@
 The native library is loaded by the first `fit`, `encode`, `decode` or `semantic_id`, not by the import.
 """
 
+from ._estimate import Estimate, estimate
 from ._later import not_yet as _not_yet
 from ._native import set_num_threads
 from ._version import __version__
@@ -18,6 +19,7 @@ __all__ = [
     "RQVAE",
     "CapacityResolver",
     "ConvergenceWarning",
+    "Estimate",
     "InMemoryCollisionStore",
     "NotFittedError",
     "PostgresCollisionStore",
@@ -61,8 +63,3 @@ def churn(*args: object, **kwargs: object) -> None:
 def to_embedding_atlas(*args: object, **kwargs: object) -> None:
     """Raise NotImplementedError: it has not landed yet."""
     raise _not_yet("to_embedding_atlas", "the HTML report")
-
-
-def estimate(*args: object, **kwargs: object) -> None:
-    """Raise NotImplementedError: it has not landed yet."""
-    raise _not_yet("estimate", "advice on levels and clusters")

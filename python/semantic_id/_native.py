@@ -189,6 +189,11 @@ def num_threads() -> int:
     return int(_lib.NumThreads())
 
 
+def default_restarts(rows: int, k: int) -> int:
+    """Return how many restarts a fit makes of itself."""
+    return int(_lib.DefaultRestarts(rows, k))
+
+
 # --- calling ---
 
 
@@ -398,7 +403,7 @@ def fit_rqkmeans(
     rows, dim = x.shape
     levels = len(clusters)
     if restarts is None:
-        restarts = _lib.DefaultRestarts(rows, max(clusters))
+        restarts = default_restarts(rows, max(clusters))
     sizes = np.array(clusters, np.int64)
     books = [np.empty((k, dim), np.float32) for k in clusters]
     pointers = _addresses(books)

@@ -1,7 +1,8 @@
-"""How many threads the native library uses when `set_num_threads` did not say."""
+"""What this process may use: threads, when `set_num_threads` did not say how many, and memory."""
 
 import math
 import os
+import re
 
 
 def default_threads() -> int:
@@ -25,6 +26,17 @@ def usable_cores() -> int:
         cores = os.cpu_count() or 1
     quota = _cgroup_quota()
     return max(1, cores if quota is None else min(cores, math.ceil(quota)))
+
+
+def usable_memory() -> int | None:
+    """Return the bytes of memory that this process could still use, as the system and cgroups see it; None: unknown."""
+    left = [int(kb) << 10 for kb in re.findall(r"^MemAvailable:\s*(\d+) kB", _read("/proc/meminfo"), re.MULTILINE)]
+    version1 = ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")
+    for names in (("memory.max", "memory.current"), version1):
+        texts = [_read(os.path.join("/sys/fs/cgroup", name)).strip() for name in names]
+        if all(text.isdigit() for text in texts):  # not "max", which is no limit
+            left.append(max(0, int(texts[0]) - int(texts[1])))
+    return min(left, default=None)
 
 
 def _cgroup_quota(proc: str = "/proc/self/cgroup", root: str = "/sys/fs/cgroup") -> float | None:

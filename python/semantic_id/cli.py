@@ -1,4 +1,4 @@
-"""The `semantic-id` command: fit, encode, info and demo.
+"""The `semantic-id` command: fit, encode, info, estimate and demo.
 
 Results go to stdout, everything else to stderr; an error is one line. Files and model directories appear
 whole or not at all. Exit codes: 0 done, 1 a file or model is at fault, 2 the command line is, 130 Ctrl-C,
@@ -8,6 +8,7 @@ whole or not at all. Exit codes: 0 done, 1 a file or model is at fault, 2 the co
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import errno
 import inspect
 import json
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from . import RQVAE, RQKMeans, SemanticIdError, __version__, set_num_threads
+from . import RQVAE, RQKMeans, SemanticIdError, __version__, estimate, set_num_threads
 from ._id_files import id_writer
 from ._tables import DataError, naming, open_embeddings
 
@@ -180,6 +181,14 @@ def _info(arguments: argparse.Namespace) -> None:
         print(f"{name.replace('_', ' '):15} {shown}")
 
 
+def _estimate(arguments: argparse.Namespace) -> None:
+    levels, clusters = _shape(arguments)
+    if arguments.threads is not None:
+        set_num_threads(arguments.threads)
+    told = estimate(arguments.n, arguments.d, levels, clusters)
+    print(json.dumps(dataclasses.asdict(told)) if arguments.json else told)
+
+
 def _demo(arguments: argparse.Namespace) -> None:
     from .demo import run
 
@@ -202,14 +211,7 @@ def _parser() -> argparse.ArgumentParser:
     fit = command("fit", _fit, "Fit a model to embeddings and save it.", _FORMATS)
     _add_input(fit)
     fit.add_argument("--model", required=True, metavar="DIR", help="directory to write; a model there is replaced")
-    fit.add_argument("--levels", type=_positive, metavar="N", help=f"codes in an id (default {_default('n_levels')})")
-    fit.add_argument(
-        "--clusters",
-        type=_positive_list,
-        default=[_default("n_clusters")],
-        metavar="K[,K...]",
-        help=f"codes to choose from, at every level or level by level (default {_default('n_clusters')})",
-    )
+    _add_shape(fit)
     fit.add_argument("--metric", choices=("l2", "cosine"), default=_default("metric"), help="default %(default)s")
     fit.add_argument(
         "--implementation",
@@ -242,6 +244,13 @@ def _parser() -> argparse.ArgumentParser:
     info.add_argument("model", metavar="DIR")
     info.add_argument("--json", action="store_true", help="one JSON object")
 
+    told = command("estimate", _estimate, "Tell what a fit will take, and whether the ids will do.")
+    told.add_argument("n", type=_positive, metavar="N", help="embeddings")
+    told.add_argument("d", type=_positive, metavar="D", help="columns of an embedding")
+    _add_shape(told)
+    told.add_argument("--threads", type=_positive, metavar="N", help="default: the cores this process may use")
+    told.add_argument("--json", action="store_true", help="one JSON object")
+
     demo = command("demo", _demo, "Fit scikit-learn's handwritten digits and draw the tree of their ids.")
     demo.add_argument("--out", default="demo-output", metavar="DIR", help="directory to write to (default %(default)s)")
     demo.add_argument("--seed", type=_seed, default=0, metavar="N", help="default %(default)s")
@@ -256,6 +265,18 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--id-column", metavar="NAME", help="the column of ids (in .npz: the array)")
     parser.add_argument("--key", metavar="NAME", help="the array of a .npz")
     parser.add_argument("--threads", type=_positive, metavar="N", help="default: the cores this process may use")
+
+
+def _add_shape(parser: argparse.ArgumentParser) -> None:
+    levels, clusters = _default("n_levels"), _default("n_clusters")
+    parser.add_argument("--levels", type=_positive, metavar="N", help=f"codes in an id (default {levels})")
+    parser.add_argument(
+        "--clusters",
+        type=_positive_list,
+        default=[clusters],
+        metavar="K[,K...]",
+        help=f"codes to choose from, at every level or level by level (default {clusters})",
+    )
 
 
 def _positive(text: str) -> int:

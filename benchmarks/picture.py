@@ -1,0 +1,63 @@
+"""The plot of decode error against fit time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from peers import MissingError
+
+Point = tuple[float, float]  # seconds, mean squared error per element
+
+# Colours of Okabe and Ito (2008), told apart with any colour vision; markers tell them apart without colour.
+_STYLE = {
+    "ours": ("#D55E00", "o", "semantic-id, this one"),
+    "faiss-kmeans": ("#0072B2", "s", "faiss.Kmeans"),
+    "faiss-progressive": ("#56B4E9", "D", "faiss.Kmeans,\nprogressive"),
+    "sklearn": ("#009E73", "^", "scikit-learn\nLloyd"),
+    "superkmeans": ("#CC79A7", "v", "superkmeans"),
+    "superkmeans-hierarchical": ("#7F3C8D", "P", "superkmeans,\nhierarchical"),
+    "faiss-rq": ("#0072B2", "X", "faiss.Residual-\nQuantizer"),
+    "0.2.5, n_init=1": ("#444444", "*", "semantic-id 0.2.5,\nn_init=1"),
+    "0.2.5, ten restarts": ("#444444", "*", "semantic-id 0.2.5,\nten restarts"),
+}
+
+
+def error_against_time(path: Path, curves: Mapping[str, Sequence[Point]], points: Mapping[str, Point]) -> None:
+    """Draw a curve for each program over its numbers of iterations, and single points, into `path`."""
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise MissingError("matplotlib, which draws the plot, is not installed") from error
+    matplotlib.use("Agg")
+    matplotlib.rcParams["svg.fonttype"] = "none"
+    matplotlib.rcParams["svg.hashsalt"] = "semantic-id"
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8.4, 5))
+    for name, curve in curves.items():
+        colour, marker, label = _STYLE[name]
+        seconds, errors = zip(*sorted(curve), strict=True)
+        front = 3 if name == "ours" else 2
+        axes.plot(seconds, errors, marker + "-", color=colour, label=label.replace("\n", " "), zorder=front,
+                  linewidth=2.4 if name == "ours" else 1.3, markersize=7 if name == "ours" else 5.5)  # fmt: skip
+    for name, (seconds, error) in points.items():
+        colour, marker, label = _STYLE[name]
+        axes.plot(seconds, error, marker, color=colour, markersize=10)
+        axes.annotate(
+            label, (seconds, error), (0, 9), textcoords="offset points", color=colour, fontsize=9, ha="center"
+        )
+    lowest = min(e for curve in curves.values() for _, e in curve)
+    axes.set_ylim(lowest * 0.994, lowest * 1.07)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda s, _: f"{s:g} s"))
+    axes.yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda e, _: f"{1e3 * e:.3f}"))
+    axes.set_xlabel("time of the fit, median over the seeds")
+    axes.set_ylabel("decode error, mean squared per element, times 1000")
+    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=9)
+    figure.tight_layout()
+    path.parent.mkdir(exist_ok=True)
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
