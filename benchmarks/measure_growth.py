@@ -48,8 +48,8 @@ def growth(bench: Bench) -> Section:
             Target(f"growth, {columns} columns: peak memory beyond the input, over the input", share, 1.5, False),
         ]  # fmt: skip
     section.notes.append(
-        "Times are of whole fits through the Python API, starts and copies included, over the iterations over all rows; "
-        "3 rounds, of 1,000,000 x 768 one. Memory is that of the first fit in its process. The rows are sums of one "
-        "of 300 centres of each of three levels and noise (generate.py)."
+        "Times are of whole fits through the Python API, starts and copies included, over the iterations over all "
+        "rows; 3 rounds, of 1,000,000 x 768 one. Memory is that of the first fit in its process. The rows are sums of "
+        "one of 300 centres of each of three levels and noise (generate.py)."
     )
     return section

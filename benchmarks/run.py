@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import measure_encode
+import measure_estimate
 import measure_fit
 import measure_growth
 import measure_install
@@ -36,6 +37,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Section | list[Section]]] = {
     "fit": measure_fit.fit,
     "growth": measure_growth.growth,
     "memory": measure_memory.memory,
+    "estimate": measure_estimate.estimate,
     "import": measure_install.imports,
     "wheel": measure_install.wheel,
 }

@@ -1,0 +1,109 @@
+"""What `semantic_id.estimate` foresees beside what fits take, and the constants of its model of time."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import numpy as np
+import semantic_id
+from bench import DIM, INDUSTRIAL, PACKAGES, Bench
+from peers import MissingError, Worker
+from report import Section, Target
+from semantic_id import _estimate
+
+
+class Case(NamedTuple):
+    data: str | int  # a data set, or columns to generate
+    rows: int
+    levels: int
+    clusters: int
+
+
+CASES = [
+    Case(PACKAGES, 63_666, 3, 256),
+    Case(PACKAGES, 63_666, 2, 64),
+    Case(PACKAGES, 20_000, 3, 256),
+    Case(PACKAGES, 20_000, 2, 512),
+    Case(INDUSTRIAL, 3_686, 3, 256),
+    Case(INDUSTRIAL, 3_686, 4, 64),
+    Case(128, 100_000, 3, 256),
+    Case(128, 20_000, 2, 64),
+    Case(768, 50_000, 2, 256),
+    Case(32, 100_000, 3, 128),
+]
+
+
+def estimate(bench: Bench) -> Section:
+    """Fits of several shapes, each in a process of its own."""
+    if not Path("/proc/self/status").exists():
+        raise MissingError("there is no /proc on this system")
+    semantic_id.set_num_threads(bench.threads)
+    section = Section(
+        "Estimates beside what fits take",
+        [
+            "data",
+            "levels x clusters",
+            "fit",
+            "estimate / fit",
+            "memory",
+            "estimate / memory",
+            "encode",
+            "estimate / encode",
+        ],  # fmt: skip
+    )
+    ratios: dict[str, list[float]] = {"fit": [], "memory": [], "encode": []}
+    passes = []  # of each fit: over all rows and over the sample, as the model counts, and how many it took in truth
+    for case in CASES:
+        data, rows = (case.data, case.rows) if isinstance(case.data, int) else bench.data(case.data)
+        rows = min(rows, case.rows, 3_000 if bench.quick else case.rows)
+        columns = case.data if isinstance(case.data, int) else DIM
+        told = semantic_id.estimate(rows, columns, case.levels, case.clusters)
+        with Worker("ours", data, rows, bench.threads) as worker:
+            seconds = [worker.ask("fit", levels=case.levels, clusters=case.clusters, seed=0)]
+            peak = worker.ask("fit_peak")
+            seconds += [worker.ask("fit", levels=case.levels, clusters=case.clusters, seed=s) for s in (1, 2)]
+            encodes = [worker.ask("encode") for _ in range(4)][1:]
+        took = {"fit": median(seconds), "memory": peak, "encode": median(encodes)}
+        foreseen = {"fit": told.fit_seconds, "memory": told.fit_bytes, "encode": told.encode_seconds}
+        for what, values in ratios.items():
+            values.append(foreseen[what] / took[what])
+        passes.append(_passes(case, rows, columns, median(seconds), told))
+        section.rows.append([
+            f"{rows:,} x {columns}", f"{case.levels} x {case.clusters}",
+            f"{took['fit']:.2f} s", f"{ratios['fit'][-1]:.2f}", f"{peak / 1e6:.0f} MB", f"{ratios['memory'][-1]:.2f}",
+            f"{1e3 * took['encode']:.0f} ms", f"{ratios['encode'][-1]:.2f}",
+        ])  # fmt: skip
+    factor = {what: math.exp(max(abs(math.log(r)) for r in values)) for what, values in ratios.items()}
+    whole, start = _fitted(np.array(passes))
+    section.notes.append(
+        "Default settings, the median of three seeds; memory is that of the first fit of its process. Embeddings, and "
+        "generated rows (generate.py) where there are not 384 columns. The constants of python/semantic_id/_estimate.py "
+        f"that fit these times best: _PASSES = {whole:.1f}, _START_PASSES = {start:.1f}; they are "
+        f"{_estimate._PASSES} and {_estimate._START_PASSES}."
+    )
+    section.targets = [
+        Target("estimate: time of a fit, the factor it is off at most", factor["fit"], 2, False),
+        Target("estimate: memory of a fit, the factor it is off at most", factor["memory"], 1.2, False),
+    ]
+    return section
+
+
+def _passes(case: Case, rows: int, columns: int, seconds: float, told: semantic_id.Estimate) -> list[float]:
+    """Return the seconds that one pass over all rows, and one over the sample, come to, and those of the fit."""
+    each = told.encode_seconds  # a search at every level
+    sampled = min(rows, max(_estimate._START_ROWS * case.clusters, 4096)) * min(_estimate._START_DIMS, columns)
+    restarts = _estimate._native.default_restarts(rows, case.clusters)
+    return [restarts * each, restarts * each * sampled / (rows * columns), seconds]
+
+
+def _fitted(passes: np.ndarray) -> tuple[float, float]:
+    """Return the two constants >= 0 whose sum of logarithms' squares is least, on a grid of 5 %."""
+    grid = np.concatenate([[0.0], np.geomspace(0.5, 200, 124)])
+    whole, start = np.meshgrid(grid, grid, indexing="ij")
+    foreseen = whole[..., None] * passes[:, 0] + start[..., None] * passes[:, 1] + 1e-9
+    loss = (np.log(foreseen / passes[:, 2]) ** 2).sum(axis=-1)
+    i, j = np.unravel_index(np.argmin(loss), loss.shape)
+    return float(grid[i]), float(grid[j])
