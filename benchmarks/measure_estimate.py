@@ -52,7 +52,7 @@ def estimate(bench: Bench) -> Section:
             "estimate / memory",
             "encode",
             "estimate / encode",
-        ],  # fmt: skip
+        ],
     )
     ratios: dict[str, list[float]] = {"fit": [], "memory": [], "encode": []}
     passes = []  # of each fit: over all rows and over the sample, as the model counts, and how many it took in truth
@@ -80,9 +80,9 @@ def estimate(bench: Bench) -> Section:
     whole, start = _fitted(np.array(passes))
     section.notes.append(
         "Default settings, the median of three seeds; memory is that of the first fit of its process. Embeddings, and "
-        "generated rows (generate.py) where there are not 384 columns. The constants of python/semantic_id/_estimate.py "
-        f"that fit these times best: _PASSES = {whole:.1f}, _START_PASSES = {start:.1f}; they are "
-        f"{_estimate._PASSES} and {_estimate._START_PASSES}."
+        "generated rows (generate.py) where there are not 384 columns. The constants of "
+        f"python/semantic_id/_estimate.py that fit these times best: _PASSES = {whole:.1f}, _START_PASSES = "
+        f"{start:.1f}; they are {_estimate._PASSES} and {_estimate._START_PASSES}."
     )
     section.targets = [
         Target("estimate: time of a fit, the factor it is off at most", factor["fit"], 2, False),
