@@ -11,6 +11,7 @@ import textwrap
 import numpy as np
 import pytest
 from semantic_id import RQKMeans, _large
+from semantic_id.cli import main
 from semantic_id.io import open_rows
 
 RNG = np.random.default_rng(3)
@@ -128,6 +129,26 @@ def test_open_rows_of_parquet(tmp_path, large, number):
     got = RQKMeans(2, 16, random_state=0, tol=0.01)
     np.testing.assert_array_equal(got.fit_encode(rows), want.encode(x))
     np.testing.assert_array_equal(got.codebooks_[1], want.codebooks_[1])
+
+
+def test_the_command_line(tmp_path, large, capsys):
+    np.save(tmp_path / "x.npy", X)
+    (tmp_path / "parts").mkdir()
+    write_parquet(tmp_path / "parts" / "a.parquet", X[:2000], "float32")
+    write_parquet(tmp_path / "parts" / "b.parquet", X[2000:], "float32")
+    want = RQKMeans(2, 16, random_state=0, tol=0.01)
+    codes = want.fit_encode(X)
+    for name in ("x.npy", "parts"):
+        place, model, ids = (str(tmp_path / n) for n in (name, "model", "ids.csv"))
+        settings = ["--levels", "2", "--clusters", "16", "--tol", "0.01", "--model", model]
+        assert main(["fit", place, *settings]) == 0
+        for a, b in zip(RQKMeans.load(model).codebooks_, want.codebooks_, strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert main(["encode", place, "--model", model, "--out", ids]) == 0
+        table = np.loadtxt(ids, str, delimiter=",", skiprows=1)
+        assert table[:, 0].tolist() == [str(n) for n in range(len(X))]
+        assert table[:, 1].tolist() == want.semantic_id(codes)
+    assert "3,000 rows" in capsys.readouterr().out
 
 
 def test_open_rows_of_other_files(tmp_path):
