@@ -334,3 +334,83 @@ func addTablesAVX2(dst *float32, least *float32, dots *float32, tables *[]float3
 //
 //go:noescape
 func atMost32AVX2(mask *uint32, v *float32, words int, limit float32)
+
+// roughTileVNNIx14x2 is roughTile for 14 rows and 32 centroids.
+//
+//go:noescape
+func roughTileVNNIx14x2(state *float32, panel *uint32, rows *uint8, alpha *float32, starts *int32, weight *float32, bias *float32, stride int, quads int, slot int, ahead *float32, step int)
+
+// roughTileVNNIx14x1 is roughTile for 14 rows and 16 centroids.
+//
+//go:noescape
+func roughTileVNNIx14x1(state *float32, panel *uint32, rows *uint8, alpha *float32, starts *int32, weight *float32, bias *float32, stride int, quads int, slot int, ahead *float32, step int)
+
+// roughTileVNNIx4x2 is roughTile for 4 rows and 32 centroids.
+//
+//go:noescape
+func roughTileVNNIx4x2(state *float32, panel *uint32, rows *uint8, alpha *float32, starts *int32, weight *float32, bias *float32, stride int, quads int, slot int, ahead *float32, step int)
+
+// roughTileVNNIx4x1 is roughTile for 4 rows and 16 centroids.
+//
+//go:noescape
+func roughTileVNNIx4x1(state *float32, panel *uint32, rows *uint8, alpha *float32, starts *int32, weight *float32, bias *float32, stride int, quads int, slot int, ahead *float32, step int)
+
+// roughTileAVX512x12x2 is roughTile for 12 rows and 32 centroids.
+//
+//go:noescape
+func roughTileAVX512x12x2(state *float32, panel *uint32, rows *uint8, alpha *float32, starts *int32, weight *float32, bias *float32, stride int, quads int, slot int, ahead *float32, step int)
+
+// roughTileAVX512x12x1 is roughTile for 12 rows and 16 centroids.
+//
+//go:noescape
+func roughTileAVX512x12x1(state *float32, panel *uint32, rows *uint8, alpha *float32, starts *int32, weight *float32, bias *float32, stride int, quads int, slot int, ahead *float32, step int)
+
+// roughTileAVX512x4x2 is roughTile for 4 rows and 32 centroids.
+//
+//go:noescape
+func roughTileAVX512x4x2(state *float32, panel *uint32, rows *uint8, alpha *float32, starts *int32, weight *float32, bias *float32, stride int, quads int, slot int, ahead *float32, step int)
+
+// roughTileAVX512x4x1 is roughTile for 4 rows and 16 centroids.
+//
+//go:noescape
+func roughTileAVX512x4x1(state *float32, panel *uint32, rows *uint8, alpha *float32, starts *int32, weight *float32, bias *float32, stride int, quads int, slot int, ahead *float32, step int)
+
+// roughTileAVX2x4x2 is roughTile for 4 rows and 16 centroids.
+//
+//go:noescape
+func roughTileAVX2x4x2(state *float32, panel *uint32, rows *uint8, alpha *float32, starts *int32, weight *float32, bias *float32, stride int, quads int, slot int, ahead *float32, step int)
+
+// roughTileAVX2x4x1 is roughTile for 4 rows and 8 centroids.
+//
+//go:noescape
+func roughTileAVX2x4x1(state *float32, panel *uint32, rows *uint8, alpha *float32, starts *int32, weight *float32, bias *float32, stride int, quads int, slot int, ahead *float32, step int)
+
+// roughTileAVX2x2x2 is roughTile for 2 rows and 16 centroids.
+//
+//go:noescape
+func roughTileAVX2x2x2(state *float32, panel *uint32, rows *uint8, alpha *float32, starts *int32, weight *float32, bias *float32, stride int, quads int, slot int, ahead *float32, step int)
+
+// roughTileAVX2x2x1 is roughTile for 2 rows and 8 centroids.
+//
+//go:noescape
+func roughTileAVX2x2x1(state *float32, panel *uint32, rows *uint8, alpha *float32, starts *int32, weight *float32, bias *float32, stride int, quads int, slot int, ahead *float32, step int)
+
+// roughCodesAVX512 is roughCodes.
+//
+//go:noescape
+func roughCodesAVX512(codes *int32, state *float32, rows int)
+
+// roughRowAVX512 is roughRow.
+//
+//go:noescape
+func roughRowAVX512(dst *uint8, row *float32, mean *float32, dim int) float32
+
+// roughCodesAVX2 is roughCodes.
+//
+//go:noescape
+func roughCodesAVX2(codes *int32, state *float32, rows int)
+
+// roughRowAVX2 is roughRow.
+//
+//go:noescape
+func roughRowAVX2(dst *uint8, row *float32, mean *float32, dim int) float32

@@ -41,6 +41,7 @@ func main() {
 	prefetch()
 	elementwise()
 	beam()
+	rough()
 	Generate()
 }
 
