@@ -18,7 +18,7 @@ def kernel(bench: Bench) -> Section:
             "float32 kernel, one core",
             "float32 kernel, two cores",
             "gain of two cores over the loop's",
-            "with the 16-bit first pass, one core",
+            "with the first pass in integers, one core",
         ],
     )
     output = go_bench("BenchmarkPeak", "0.3s" if bench.quick else "3s", bench.threads)

@@ -34,11 +34,11 @@ func BenchmarkFirstPass(b *testing.B) {
 				defer cpu.SetForTest(l)()
 				x, centroids, codes := normals(1, c.rows*c.dim), normals(2, c.k*c.dim), make([]int32, c.rows)
 				with := NewCodebook(centroids, c.k, c.dim)
-				choose := choose16
-				choose16 = func(cpu.Level, int, int) kind16 { return none16 }
+				choose := chooseIntegers
+				chooseIntegers = func(cpu.Level, int, int) integers { return noIntegers }
 				without := NewCodebook(centroids, c.k, c.dim)
-				choose16 = choose
-				if with.first.kind == none16 {
+				chooseIntegers = choose
+				if with.first.kind == noIntegers {
 					b.Skip("no first pass is chosen here")
 				}
 				best := [2]time.Duration{1 << 62, 1 << 62}

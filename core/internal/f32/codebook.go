@@ -16,9 +16,9 @@ import (
 // A code is argmin over j of sum over i of (r[i]-c[j][i])², evaluated in float64, i ascending, each product rounded
 // before it is added; ties go to the lowest j. Every CPU level gives exactly these codes.
 //
-// A row first gets scores against all centroids, of which only the best, its id and the second best are kept: in 16-bit
-// integers where that gains (see firstPass), and in float32 where those two then lie closer than the error of a score.
-// Where they still do (see bound), float64 settles it.
+// Where integers gain, they first leave each row the few centroids that may be its nearest (see firstPass). Otherwise, and
+// where they leave many, a row gets float32 scores against all centroids, of which only the best, its id and the second best
+// are kept. Where those two lie closer than the error of a score (see bound), float64 settles it.
 type Codebook struct {
 	K, Dim    int
 	centroids []float32 // K*Dim, row-major
@@ -32,7 +32,7 @@ type Codebook struct {
 	mean     []float32
 	centered *space // nil: the search is in plain
 
-	first firstPass // kind none16: the search starts in float32
+	first firstPass // kind noIntegers: the search starts in float32
 
 	exactOnce sync.Once // packs exact, which few codebooks ever need
 	exact     Panels    // the centroids, as rows

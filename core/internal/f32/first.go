@@ -1,191 +1,245 @@
 package f32
 
 import (
+	"encoding/binary"
 	"math"
+	"math/bits"
 
 	"github.com/semantic-id/semantic-id/core/internal/cpu"
 )
 
-// firstPass is centroids rounded to 16-bit integers. Products of these are exact, and come twice as fast as float32's: a
-// search among them finds the codes of almost all rows of usual data, and leaves open the few that lie too near the
-// middle between two centroids for the rounding to tell.
+// firstPass is centroids rounded to integers, of 8 bits with VNNI and of 16 otherwise. Products of these are exact, and
+// come four times or twice as fast as float32's. They leave a row one centroid, or a few that may be nearest, of which
+// float32 and float64 then find the one that is.
 //
 // Let x be a row and c a centroid, or the rounded differences of both to the mean, q and g their integers at scales s
-// and t. As in bound, S = x·c - |c|²/2 is the exact score, but here it is computed as fl(fl(q·g) fl(1/(s t)) + fl(-|c|²/2)).
-// With u = 2^-24, e = |x - q/s| and f = |c - g/t|, both of which quantize16 measures, Cauchy-Schwarz gives
+// and t. As in bound, S = x·c - |c|²/2 is the exact score, but here it is computed as fl(fl(fl(q·g) fl(1/t)) fl(1/s) + b)
+// with b = fl(-|c|²/2). With u = 2^-24, and e = |x - q/s| and f = |c - g/t|, which the rounding measures, Cauchy-Schwarz
+// gives
 //
 //	|x·c - q·g/(s t)| = |(x - q/s)·c + q/s·(c - g/t)| <= e |c| + (|x| + e) f.
 //
-// The integer dot product is exact. Its conversion, the factor, the product and the sum round four numbers of at most
-// P = (|x| + e) (|c| + f), the bias and the sum also two of at most |c|²/2, and in a centered search the differences are
-// worth another 2u (|x||c| + |c|²/2). With what bound adds for codes being float64 sums, g (|x|+|c|)²/2 = define (|x|+|c|)²,
+// The integer dot product is exact. Five roundings and the last addition, of numbers of at most P = (|x| + e) (|c| + f),
+// the rounding of b and its part of the addition, and in a centered search 2u (|x||c| + |c|²/2) for the differences add up
+// to u (8 P + 2|c|²); adding and subtracting E takes 2u (P + |c|²/2) more, and 3u E. With what bound adds for codes being
+// float64 sums, g (|x|+|c|)²/2 = define (|x|+|c|)²,
 //
-//	|s - S| + define (|x|+|c|)² <= e |c| + (|x| + e) f + u (7 P + 2.1 |c|²) + define (|x|+|c|)² = E,
+//	E = e |c| + (|x| + e) f + u (11 P + 3.2 |c|²) + define (|x|+|c|)²
 //
-// |c| and f being the largest of the codebook, and a row is certain of its code if the best score is above the second by
-// more than 2E. Where rows and centroids spread evenly over the columns, e is |x|/160,000 √dim, 1.2e-4 |x| with 384.
+// for each row and centroid, the last two terms with the codebook's greatest |c|. A centroid whose s + E is less than
+// another's s - E is not the nearest one.
 type firstPass struct {
-	kind   kind16
+	kind   integers
 	dim    int
-	pairs  int      // of elements, up to a multiple of pairs16
-	stride int      // elements from one quantized row to the next
-	panels []uint32 // pairs, as tile16.go describes; the last panel is one vector of centroids if that is enough
-	bias   []float32
+	words  int      // of a row or centroid, up to a multiple of unroll
+	stride int      // words from one quantized row to the next
+	slots  int      // centroids, filled up to whole vectors
+	panels []uint32 // see bracket.go; the last panel is one vector of centroids if that is enough
+	table  []float32
 	ids    []int32 // per slot: the centroid
-	scale  float32 // t
 
-	norm     float64 // |c|
-	perRow   float64 // f + 7u (|c| + f)
-	constant float64 // 2.1u |c|²
+	norm     float64 // the greatest |c|
+	constant float64 // 3.2u |c|²
 	define   float64
 }
 
-// kind16 is a set of kernels for 16-bit integers.
-type kind16 int
-
-const (
-	none16 kind16 = iota
-	go16          // plain Go, for tests: it would take longer than float32
-	avx216
-	vnni16
-)
-
-// choose16 says which kernels gain by a first pass among k centroids of dim elements: what it takes for each row, about
-// 50 ns and 0.2 ns an element, has to come in again. AVX-512 without VNNI takes as long for integers as for floats. Tests
-// choose otherwise.
-var choose16 = func(l cpu.Level, k, dim int) kind16 {
+// chooseIntegers says which kernels gain by a first pass among k centroids of dim elements: what it takes for each row,
+// about 60 ns and 0.2 ns an element, has to come in again. AVX-512 without VNNI takes as long for integers as for
+// floats. Tests choose otherwise.
+var chooseIntegers = func(l cpu.Level, k, dim int) integers {
 	switch {
-	case cpu.VNNI() && k >= 32 && dim >= 48:
-		return vnni16
+	case cpu.VNNI() && k >= 32 && dim >= 48 && dim <= 1<<16:
+		return vnni8
 	case l == cpu.AVX2 && k >= 64 && dim >= 96:
-		return avx216
+		return avx2x16
 	}
-	return none16
+	return noIntegers
 }
 
-// Norms between these keep clear of overflow and underflow.
+// Norms between these keep clear of overflow and underflow, and noBias is far below all scores.
 const (
-	least16 = 0x1p-40
-	most16  = 0x1p40
+	leastNorm = 0x1p-40
+	mostNorm  = 0x1p40
+	noBias    = -0x1p120
 )
 
 // set prepares f for the distinct centroids of s.
 func (f *firstPass) set(l cpu.Level, s *space, dim int) {
 	ids := s.distinct
-	f.kind = choose16(l, len(ids), dim)
-	c := s.bound.c
-	if !(c > least16 && c < most16) {
-		f.kind = none16
+	f.kind = chooseIntegers(l, len(ids), dim)
+	f.norm = s.bound.c
+	if !(f.norm > leastNorm && f.norm < mostNorm) {
+		f.kind = noIntegers
 	}
-	if f.kind == none16 {
+	if f.kind == noIntegers {
 		f.panels = nil
 		return
 	}
-	lanes := shapes16[f.kind].lanes
-	slots := (len(ids) + lanes - 1) / lanes * lanes
-	f.dim, f.pairs = dim, (dim+2*pairs16-1)/(2*pairs16)*pairs16
-	f.stride = Padded16(dim) | 32 // an odd number of cache lines: rows do not compete for the same places in the cache
-	f.panels = resize(f.panels, slots*f.pairs)
-	f.bias, f.ids = resize(f.bias, slots), resize(f.ids, slots)
-	f.scale = Scale16(c, dim)
-
-	row := make([]int16, Padded16(dim))
-	var lost float32
-	for slot := range slots {
-		if slot < len(ids) {
-			j := ids[slot]
-			f.ids[slot], f.bias[slot] = j, float32(s.half[j])
-			lost = max(lost, quantize16(row, s.centroids[int(j)*dim:][:dim], f.scale))
-		} else {
-			f.ids[slot], f.bias[slot] = 0, float32(math.Inf(-1))
-			clear(row)
-		}
-		first := slot / (2 * lanes) * (2 * lanes) // of the panel
-		width := min(2*lanes, slots-first)
-		dst := f.panels[first*f.pairs+slot-first:]
-		for p := range f.pairs {
-			dst[p*width] = uint32(uint16(row[2*p])) | uint32(uint16(row[2*p+1]))<<16
-		}
-	}
-	e := math.Sqrt(sqError16(lost, dim)) / float64(f.scale) * slack
-	f.norm = c
-	f.perRow = e + 7*unit*(c+e)*slack
-	f.constant = 2.1 * unit * c * c
+	shape := shapesInt[f.kind]
+	f.dim, f.ids = dim, ids
+	f.words = (dim + unroll*shape.perWord - 1) / (unroll * shape.perWord) * unroll
+	f.stride = (f.words+15)&^15 | 16 // an odd number of cache lines: rows do not compete for the same places in the cache
+	f.slots = (len(ids) + shape.lanes - 1) / shape.lanes * shape.lanes
+	f.panels = resize(f.panels, f.slots*f.words)
+	f.table = resize(f.table, f.slots*perCentroid)
+	f.constant = 3.2 * unit * f.norm * f.norm
 	f.define = s.bound.define
-}
-
-// quantize rounds a row. It returns what its dot products are to be multiplied by, and E: +Inf for a row that is too
-// long or short or not finite.
-func (f *firstPass) quantize(dst []int16, row []float32) (alpha float32, e float64) {
-	var sum [1]float32
-	dots(cpu.Use(), sum[:], row, row, f.dim)
-	r := math.Sqrt(sqError16(sum[0], f.dim)) * slack
-	if !(r > least16 && r < most16) {
-		clear(dst)
-		return 0, math.Inf(1)
+	row := make([]uint32, (f.words+15)&^15)
+	for slot := range f.slots {
+		scale, sum, norm, bias, offset := float32(1), float32(0), 0.0, float32(noBias), int32(0)
+		clear(row)
+		if slot < len(ids) {
+			j := int(ids[slot])
+			c := s.centroids[j*dim:][:dim]
+			norm, scale, sum = f.round(row, c)
+			bias = float32(s.half[j])
+			if shape.perWord == 4 {
+				for i, v := range as8(row)[:dim] {
+					offset -= int32(v) - 128
+					as8(row)[i] = v ^ 128
+				}
+				clear(as8(row)[dim:])
+				offset *= 128 // rows hold 128 for 0
+			}
+		}
+		lost := math.Sqrt(sqError16(sum, dim)) / float64(scale) * slack
+		first := slot / (2 * shape.lanes) * (2 * shape.lanes) // of the panel
+		width := min(2*shape.lanes, f.slots-first)
+		dst := f.panels[first*f.words+slot-first:]
+		for w, v := range row[:f.words] {
+			dst[w*width] = v
+		}
+		for i, v := range [perCentroid]float32{
+			float32(1 / float64(scale)), upward(norm), upward(lost + 11*unit*(norm+lost)), bias, math.Float32frombits(uint32(offset)),
+		} {
+			f.table[(slot/shape.lanes*perCentroid+i)*shape.lanes+slot%shape.lanes] = v
+		}
 	}
-	scale := Scale16(r, f.dim)
-	lost := math.Sqrt(sqError16(quantize16(dst, row, scale), f.dim)) / float64(scale)
-	e = lost*f.norm + (r+lost)*f.perRow + f.constant + f.define*(r+f.norm)*(r+f.norm)
-	return float32(1 / (float64(scale) * float64(f.scale))), e * slack
 }
 
-// search writes the codes of the first rows as far as they are certain, and adds the others to t.open, where the first row
-// is number base. Rows are shifted by mean unless that is nil. What comes after them is fetched ahead.
-func (f *firstPass) search(t *scratch16, mean []float32, codes []int32, rows []float32, base int) {
-	shape := shapes16[f.kind]
-	lanes, n, slots := shape.lanes, len(codes), len(f.bias)
+// upward returns a float32 greater than x, which is neither huge nor tiny, by enough for the sums made of it.
+func upward(x float64) float32 { return float32(x * (1 + 0x1p-20)) }
+
+// round quantizes a row or centroid. It returns a bound of the norm, the scale, and the sum of the squared errors in steps.
+func (f *firstPass) round(dst []uint32, row []float32) (norm float64, scale, sum float32) {
+	square, most := measure(row)
+	norm = math.Sqrt(sqError16(square, f.dim)) * slack
+	if shapesInt[f.kind].perWord == 2 {
+		scale = Scale16(max(norm, leastNorm), f.dim)
+		return norm, scale, quantize16(as16(dst)[:Padded16(f.dim)], row, scale)
+	}
+	scale = float32(127 * (1 - 0x1p-20) / max(float64(most), leastNorm))
+	return norm, scale, quantize8(as8(dst), row, scale)
+}
+
+// quantize rounds a row into dst, and sets x to what bracketTile wants to know of it. It returns false for a row that is too
+// long or short or not finite.
+func (f *firstPass) quantize(dst []uint32, x, row []float32) bool {
+	norm, scale, sum := f.round(dst, row)
+	if !(norm > leastNorm && norm < mostNorm) {
+		clear(x)
+		return false
+	}
+	e := math.Sqrt(sqError16(sum, f.dim)) / float64(scale)
+	x[0], x[1], x[2] = 1/scale, upward(e), upward(norm+e)
+	x[3] = upward(f.constant + f.define*(norm+f.norm)*(norm+f.norm))
+	return true
+}
+
+// searchIntegers writes the codes of the first rows as far as one centroid is left of each, or a few, of which it takes the nearest.
+// It adds the others to t.open, where the first row is number base. Rows are shifted by mean unless that is nil. What
+// comes after them is fetched ahead.
+func (b *Codebook) searchIntegers(t *scratchInt, codes []int32, rows []float32, base int) {
+	f := &b.first
+	shape := shapesInt[f.kind]
+	lanes, n := shape.lanes, len(codes)
 	room := (n + shape.rows[0] - 1) / shape.rows[0] * shape.rows[0]
-	t.rows, t.alpha, t.errs = resize(t.rows, room*f.stride), resize(t.alpha, room), resize(t.errs, n)
-	t.state, t.best = resize(t.state, room*3*lanes), resize(t.best, 3*n)
-	padded := Padded16(f.dim)
+	t.rows, t.params = resize(t.rows, room*f.stride), resize(t.params, room*perRow)
+	t.low, t.up = resize(t.low, room*lanes), resize(t.up, room*f.slots)
+	t.bad = resize(t.bad, n)
 	for i := range n {
 		x := rows[i*f.dim:][:f.dim]
-		if mean != nil {
+		if b.centered != nil {
 			t.shifted = append(t.shifted[:0], x...)
 			x = t.shifted
-			Sub(x, mean)
+			Sub(x, b.mean)
 		}
-		t.alpha[i], t.errs[i] = f.quantize(t.rows[i*f.stride:][:padded], x)
-		state := t.state[i*3*lanes:][:2*lanes]
-		for j := range state {
-			state[j] = float32(math.Inf(-1))
-		}
+		t.bad[i] = !f.quantize(t.rows[i*f.stride:][:f.stride], t.params[i*perRow:][:perRow], x)
 	}
-	steps := room / shape.rows[0] * ((slots + 2*lanes - 1) / (2 * lanes)) * (f.pairs / pairs16)
-	stride := min(64, n*f.dim*4/steps+1) // bytes each four pairs of a tile
+	for i := range t.low {
+		t.low[i] = float32(math.Inf(-1))
+	}
+	steps := room / shape.rows[0] * ((f.slots + 2*lanes - 1) / (2 * lanes)) * (f.words / unroll)
+	stride := min(64, n*f.dim*4/steps+1) // bytes each four words of a tile
 	ahead := rows[min(n*f.dim, len(rows)-1):]
-	for slot := 0; slot < slots; slot += 2 * lanes {
-		bias := f.bias[slot:min(slot+2*lanes, slots)]
-		panel := f.panels[slot*f.pairs:][:len(bias)*f.pairs]
+	for slot := 0; slot < f.slots; slot += 2 * lanes {
+		width := min(2*lanes, f.slots-slot)
+		panel, table := f.panels[slot*f.words:][:width*f.words], f.table[slot*perCentroid:][:width*perCentroid]
 		for i := 0; i < n; {
 			size := shape.take(n - i)
-			nearestTile16(f.kind, t.state[i*3*lanes:], panel, t.rows[i*f.stride:], t.alpha[i:][:size], bias, f.stride, slot, ahead, stride)
-			ahead = ahead[min(stride*f.pairs/pairs16/4, len(ahead)-1):]
+			bracketTile(f.kind, t.low[i*lanes:], t.up[i*f.slots+slot:], panel, t.rows[i*f.stride:], t.params[i*perRow:][:size*perRow],
+				table, f.slots, f.stride, ahead, stride)
+			ahead = ahead[min(stride*f.words/unroll/4, len(ahead)-1):]
 			i += size
 		}
 	}
-	best16(f.kind, t.best, t.state)
+	t.mask = resize(t.mask, (f.slots+63)/64*8)
+	clear(t.mask) // survivors leaves the end as it is
 	for i := range n {
-		b := t.best[3*i:][:3]
-		if float64(b[0])-float64(b[1]) > 2*t.errs[i] {
-			codes[i] = f.ids[math.Float32bits(b[2])]
-		} else { // so written, NaN is open too
+		if t.bad[i] {
 			t.open = append(t.open, int32(base+i))
+			continue
+		}
+		survivors(f.kind, t.mask, t.low[i*lanes:][:lanes], t.up[i*f.slots:][:f.slots])
+		t.near = t.near[:0]
+		for w := 0; w < len(t.mask); w += 8 {
+			for m := binary.LittleEndian.Uint64(t.mask[w:]); m != 0; m &= m - 1 {
+				t.near = append(t.near, f.ids[8*w+bits.TrailingZeros64(m)])
+			}
+		}
+		switch {
+		case len(t.near) == 1:
+			codes[i] = t.near[0]
+		case len(t.near) == 0 || len(t.near) > len(f.ids)/8+4:
+			t.open = append(t.open, int32(base+i))
+		default:
+			codes[i] = b.nearestOf(t, rows[i*f.dim:][:f.dim], t.near)
 		}
 	}
 }
 
-// blockRows is how many rows to search at once: up to 192 KiB of quantized rows, for which each panel of centroids is read
-// once.
+// nearestOf returns the one of the listed centroids, in ascending order, that is nearest by definition.
+func (b *Codebook) nearestOf(t *scratchInt, row []float32, ids []int32) int32 {
+	t.dists = resize(t.dists, len(ids))
+	SqDistsAt(t.dists, row, b.centroids, ids)
+	best := t.dists[0]
+	for _, d := range t.dists[1:] {
+		best = min(best, d)
+	}
+	least := Within(Above(best, b.Dim), b.Dim)
+	n := 0
+	for i, d := range t.dists {
+		if !(d > least) {
+			ids[n] = ids[i]
+			n++
+		}
+	}
+	if n == 1 {
+		return ids[0]
+	}
+	return b.settle(row, ids[:n])
+}
+
+// blockRows is how many rows to search at once: up to 192 KiB of quantized rows and what their scores are at most. Each
+// panel of centroids is read once for all of them.
 func (f *firstPass) blockRows() int {
-	most := shapes16[f.kind].rows[0]
-	return most * min(max(1, 192<<10/(2*f.stride*most)), 512/most)
+	most := shapesInt[f.kind].rows[0]
+	return most * min(max(1, 192<<10/(4*(f.stride+f.slots)*most)), 512/most)
 }
 
 const (
-	few16  = 4  // rows from which on a tile costs less than as many single rows in float32
-	many16 = 64 // open rows from which on float32 does not wait for more
+	fewTile  = 4  // rows from which on a tile costs less than as many single rows in float32
+	manyOpen = 64 // open rows from which on float32 does not wait for more
 )
 
 // nearestFirst searches with the first pass, and what that leaves open in float32. It returns the rows it did not come to:
@@ -193,21 +247,17 @@ const (
 // most were left open.
 func (b *Codebook) nearestFirst(s *scratch, codes []int32, rows []float32) ([]int32, []float32) {
 	f, t := &b.first, &s.first
-	var mean []float32
-	if b.centered != nil {
-		mean = b.mean
-	}
 	done, open := 0, 0
 	t.open, t.openRows = t.open[:0], t.openRows[:0]
-	for n := shapes16[f.kind].rows[0]; len(codes)-done >= few16 && open <= done/2; n = f.blockRows() {
+	for n := shapesInt[f.kind].rows[0]; len(codes)-done >= fewTile && open <= done/2; n = f.blockRows() {
 		n = min(n, len(codes)-done)
 		was := len(t.open)
-		f.search(t, mean, codes[done:done+n], rows[done*b.Dim:], done)
+		b.searchIntegers(t, codes[done:done+n], rows[done*b.Dim:], done)
 		for _, i := range t.open[was:] {
 			t.openRows = append(t.openRows, rows[int(i)*b.Dim:][:b.Dim]...)
 		}
 		done, open = done+n, open+len(t.open)-was
-		if len(t.open) >= many16 {
+		if len(t.open) >= manyOpen {
 			b.nearestOpen(s, codes)
 		}
 	}
@@ -226,14 +276,17 @@ func (b *Codebook) nearestOpen(s *scratch, codes []int32) {
 	t.open, t.openRows = t.open[:0], t.openRows[:0]
 }
 
-// scratch16 is the memory of one first pass.
-type scratch16 struct {
-	rows    []int16
+// scratchInt is the memory of one first pass.
+type scratchInt struct {
+	rows    []uint32
 	shifted []float32 // one row, less the centroids' mean
-	alpha   []float32 // per row, as are errs and best
-	errs    []float64
-	best    []float32 // score, second score and slot
-	state   []float32 // per row and lane: the same
+	params  []float32 // per row
+	bad     []bool    // per row: not for integers
+	low     []float32 // per row and lane: what the best score is at least
+	up      []float32 // per row and slot: what the score is at most
+	mask    []uint8   // of one row, and
+	near    []int32   // the centroids that are left, and
+	dists   []float32 // their squared distances
 
 	open      []int32 // rows left open, then these rows and their codes
 	openRows  []float32

@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// Dot products of 16-bit integers are exact, and take half as long as those of floats: rows rounded to integers and what
-// that rounding cost them bound every distance. Let q and r be the integers of x and y at scales s and t. Then
+// Dot products of integers are exact, and those of 16 bits take half as long as those of floats: rows rounded to integers
+// and what that rounding cost them bound every distance. Let q and r be the integers of x and y at scales s and t. Then
 //
 //	|x·y - q·r/(s t)| <= |x| |y - r/t| + |y| |x - q/s| + |x - q/s| |y - r/t|,
 //

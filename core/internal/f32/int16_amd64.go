@@ -35,51 +35,69 @@ func dots16At(dst []int32, row, book []int16, at []int32) {
 	}
 }
 
-func nearestTile16(kind kind16, state []float32, panel []uint32, rows []int16, alpha, bias []float32, stride, slot int, ahead []float32, step int) {
-	g, lanes, pairs := len(alpha), shapes16[kind].lanes, len(panel)/len(bias)
-	_, _, _ = state[3*lanes*g-1], panel[pairs*len(bias)-1], rows[(g-1)*stride+2*pairs-1]
-	s, p, r, a, b, f := &state[0], &panel[0], &rows[0], &alpha[0], &bias[0], &ahead[0]
-	two := len(bias) == 2*lanes
-	bytes := 2 * stride
-	switch {
-	case kind == vnni16 && g == 14 && two:
-		nearest16VNNIx14x2(s, p, r, a, b, bytes, pairs, slot, f, step)
-	case kind == vnni16 && g == 14:
-		nearest16VNNIx14x1(s, p, r, a, b, bytes, pairs, slot, f, step)
-	case kind == vnni16 && g == 8 && two:
-		nearest16VNNIx8x2(s, p, r, a, b, bytes, pairs, slot, f, step)
-	case kind == vnni16 && g == 8:
-		nearest16VNNIx8x1(s, p, r, a, b, bytes, pairs, slot, f, step)
-	case kind == vnni16 && g == 4 && two:
-		nearest16VNNIx4x2(s, p, r, a, b, bytes, pairs, slot, f, step)
-	case kind == vnni16 && g == 4:
-		nearest16VNNIx4x1(s, p, r, a, b, bytes, pairs, slot, f, step)
-	case kind == avx216 && g == 6 && two:
-		nearest16AVX2x6x2(s, p, r, a, b, bytes, pairs, slot, f, step)
-	case kind == avx216 && g == 6:
-		nearest16AVX2x6x1(s, p, r, a, b, bytes, pairs, slot, f, step)
-	case kind == avx216 && g == 4 && two:
-		nearest16AVX2x4x2(s, p, r, a, b, bytes, pairs, slot, f, step)
-	case kind == avx216 && g == 4:
-		nearest16AVX2x4x1(s, p, r, a, b, bytes, pairs, slot, f, step)
-	case kind == avx216 && g == 2 && two:
-		nearest16AVX2x2x2(s, p, r, a, b, bytes, pairs, slot, f, step)
-	case kind == avx216 && g == 2:
-		nearest16AVX2x2x1(s, p, r, a, b, bytes, pairs, slot, f, step)
+func quantize8(dst []uint8, row []float32, scale float32) float32 {
+	if cpu.Use() != cpu.AVX512 {
+		return quantize8Generic(dst, row, scale)
+	}
+	_ = dst[(len(row)+15)&^15-1]
+	return quantize8AVX512(&dst[0], &row[0], scale, len(row))
+}
+
+func measure(x []float32) (sum, most float32) {
+	switch cpu.Use() {
+	case cpu.AVX512:
+		return measureAVX512(&x[0], len(x))
+	case cpu.AVX2:
+		return measureAVX2(&x[0], len(x))
+	}
+	return measureGeneric(x)
+}
+
+func survivors(kind integers, mask []uint8, low, up []float32) {
+	lanes := shapesInt[kind].lanes
+	_, _ = mask[(len(up)-1)/8], low[lanes-1]
+	switch kind {
+	case vnni8:
+		survivorsAVX512(&mask[0], &low[0], &up[0], len(up)/lanes)
+	case avx2x16:
+		survivorsAVX2(&mask[0], &low[0], &up[0], len(up)/lanes)
 	default:
-		nearestTile16Generic(state, panel, rows, alpha, bias, stride, slot, lanes)
+		survivorsGeneric(mask, low, up)
 	}
 }
 
-func best16(kind kind16, best, state []float32) {
-	lanes := shapes16[kind].lanes
-	_ = state[len(best)*lanes-1]
-	switch kind {
-	case vnni16:
-		best16AVX512(&best[0], &state[0], len(best)/3)
-	case avx216:
-		best16AVX2(&best[0], &state[0], len(best)/3)
+func bracketTile(kind integers, low, up []float32, panel, rows []uint32, params, table []float32, slots, stride int, ahead []float32, step int) {
+	size, width, lanes := len(params)/perRow, len(table)/perCentroid, shapesInt[kind].lanes
+	words := len(panel) / width
+	_, _, _ = low[size*lanes-1], up[(size-1)*slots+width-1], rows[(size-1)*stride+words-1]
+	l, u, p, r, x, c, a := &low[0], &up[0], &panel[0], &rows[0], &params[0], &table[0], &ahead[0]
+	bytes, two := 4*stride, width == 2*lanes
+	switch {
+	case kind == vnni8 && size == 14 && two:
+		bracketVNNIx14x2(l, u, p, r, x, c, slots, bytes, words, a, step)
+	case kind == vnni8 && size == 14:
+		bracketVNNIx14x1(l, u, p, r, x, c, slots, bytes, words, a, step)
+	case kind == vnni8 && size == 8 && two:
+		bracketVNNIx8x2(l, u, p, r, x, c, slots, bytes, words, a, step)
+	case kind == vnni8 && size == 8:
+		bracketVNNIx8x1(l, u, p, r, x, c, slots, bytes, words, a, step)
+	case kind == vnni8 && size == 4 && two:
+		bracketVNNIx4x2(l, u, p, r, x, c, slots, bytes, words, a, step)
+	case kind == vnni8 && size == 4:
+		bracketVNNIx4x1(l, u, p, r, x, c, slots, bytes, words, a, step)
+	case kind == avx2x16 && size == 6 && two:
+		bracketAVX2x6x2(l, u, p, r, x, c, slots, bytes, words, a, step)
+	case kind == avx2x16 && size == 6:
+		bracketAVX2x6x1(l, u, p, r, x, c, slots, bytes, words, a, step)
+	case kind == avx2x16 && size == 4 && two:
+		bracketAVX2x4x2(l, u, p, r, x, c, slots, bytes, words, a, step)
+	case kind == avx2x16 && size == 4:
+		bracketAVX2x4x1(l, u, p, r, x, c, slots, bytes, words, a, step)
+	case kind == avx2x16 && size == 2 && two:
+		bracketAVX2x2x2(l, u, p, r, x, c, slots, bytes, words, a, step)
+	case kind == avx2x16 && size == 2:
+		bracketAVX2x2x1(l, u, p, r, x, c, slots, bytes, words, a, step)
 	default:
-		best16Generic(best, state, lanes)
+		bracketTileGeneric(kind, low, up, panel, rows, params, table, slots, stride)
 	}
 }

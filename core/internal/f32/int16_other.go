@@ -8,8 +8,14 @@ func quantize16(dst []int16, row []float32, scale float32) float32 {
 
 func dots16At(dst []int32, row, book []int16, at []int32) { dots16AtGeneric(dst, row, book, at) }
 
-func nearestTile16(kind kind16, state []float32, panel []uint32, rows []int16, alpha, bias []float32, stride, slot int, _ []float32, _ int) {
-	nearestTile16Generic(state, panel, rows, alpha, bias, stride, slot, shapes16[kind].lanes)
+func quantize8(dst []uint8, row []float32, scale float32) float32 {
+	return quantize8Generic(dst, row, scale)
 }
 
-func best16(kind kind16, best, state []float32) { best16Generic(best, state, shapes16[kind].lanes) }
+func measure(x []float32) (sum, most float32) { return measureGeneric(x) }
+
+func survivors(_ integers, mask []uint8, low, up []float32) { survivorsGeneric(mask, low, up) }
+
+func bracketTile(kind integers, low, up []float32, panel, rows []uint32, params, table []float32, slots, stride int, _ []float32, _ int) {
+	bracketTileGeneric(kind, low, up, panel, rows, params, table, slots, stride)
+}

@@ -33,16 +33,12 @@ func forEachLevel(t *testing.T, f func(t *testing.T)) {
 // pass in integers, by each kind of kernel.
 func forEachSearch(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
-	defer func(old func(cpu.Level, int, int) kind16) { choose16 = old }(choose16)
+	defer func(old func(cpu.Level, int, int) integers) { chooseIntegers = old }(chooseIntegers)
 	for l := cpu.Generic; l <= cpu.Supported(); l++ {
-		kinds := []kind16{none16, go16, avx216}[:min(3, l+2)]
-		if l == cpu.AVX512 && cpu.VNNI() {
-			kinds[2] = vnni16
-		}
-		for _, kind := range kinds {
+		for _, kind := range append(kindsOf(l), noIntegers) {
 			t.Run(fmt.Sprintf("%v/first=%d", l, kind), func(t *testing.T) {
 				defer cpu.SetForTest(l)()
-				choose16 = func(cpu.Level, int, int) kind16 { return kind }
+				chooseIntegers = func(cpu.Level, int, int) integers { return kind }
 				f(t)
 			})
 		}

@@ -13,7 +13,7 @@ func (b *Codebook) Nearest(codes []int32, rows []float32) {
 	b.check(len(codes), rows)
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	if b.first.kind != none16 {
+	if b.first.kind != noIntegers {
 		codes, rows = b.nearestFirst(s, codes, rows)
 	}
 	b.nearest32(s, codes, rows)
@@ -319,7 +319,7 @@ type scratch struct {
 	near                 []int32   // the centroids that may be its nearest
 	distances, points    []float64
 
-	first scratch16
+	first scratchInt
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}

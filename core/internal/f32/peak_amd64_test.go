@@ -27,10 +27,10 @@ func BenchmarkPeak(b *testing.B) {
 		b.Run(fmt.Sprintf("level=%v/rows=%d/dim=%d/k=%d", l, rows, dim, k), func(b *testing.B) {
 			defer cpu.SetForTest(l)()
 			usual := NewCodebook(normals(2, k*dim), k, dim)
-			choose := choose16
-			choose16 = func(cpu.Level, int, int) kind16 { return none16 }
+			choose := chooseIntegers
+			chooseIntegers = func(cpu.Level, int, int) integers { return noIntegers }
 			book := NewCodebook(normals(2, k*dim), k, dim)
-			choose16 = choose
+			chooseIntegers = choose
 			peak, lanes := peakAVX2, 8
 			if l == cpu.AVX512 {
 				peak, lanes = peakAVX512, 16
@@ -55,7 +55,7 @@ func BenchmarkPeak(b *testing.B) {
 			}
 			b.ReportMetric(100*share(0), "%ofpeak1")
 			b.ReportMetric(ofLoop*float64(lanes)/float64(loop[0]), "peakGFLOPS")
-			if usual.first.kind != none16 {
+			if usual.first.kind != noIntegers {
 				b.ReportMetric(float64(nearest[0])/float64(first), "firstpass")
 			}
 			if runtime.GOMAXPROCS(0) > 1 {

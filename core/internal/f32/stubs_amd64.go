@@ -92,10 +92,15 @@ func quantize16AVX512(dst *int16, row *float32, scale float32, dim int) float32
 //go:noescape
 func dots16AtAVX512(dst *int32, row *int16, book *int16, at *int32, n int, dim int)
 
-// best16AVX512 is best16.
+// measureAVX512 is measure.
 //
 //go:noescape
-func best16AVX512(best *float32, state *float32, rows int)
+func measureAVX512(x *float32, dim int) (sum float32, most float32)
+
+// survivorsAVX512 is survivors.
+//
+//go:noescape
+func survivorsAVX512(mask *uint8, low *float32, up *float32, vectors int)
 
 // nearestAVX2x6 is nearestTile for panels of 16 rows and groups of 6 centroids.
 //
@@ -175,75 +180,85 @@ func quantize16AVX2(dst *int16, row *float32, scale float32, dim int) float32
 //go:noescape
 func dots16AtAVX2(dst *int32, row *int16, book *int16, at *int32, n int, dim int)
 
-// best16AVX2 is best16.
+// measureAVX2 is measure.
 //
 //go:noescape
-func best16AVX2(best *float32, state *float32, rows int)
+func measureAVX2(x *float32, dim int) (sum float32, most float32)
+
+// survivorsAVX2 is survivors.
+//
+//go:noescape
+func survivorsAVX2(mask *uint8, low *float32, up *float32, vectors int)
 
 // dots16AtVNNI is dots16At.
 //
 //go:noescape
 func dots16AtVNNI(dst *int32, row *int16, book *int16, at *int32, n int, dim int)
 
-// nearest16VNNIx14x2 is nearestTile16 for 14 rows and 32 centroids.
+// quantize8AVX512 is quantize8.
 //
 //go:noescape
-func nearest16VNNIx14x2(state *float32, panel *uint32, rows *int16, alpha *float32, bias *float32, stride int, pairs int, slot int, ahead *float32, step int)
+func quantize8AVX512(dst *uint8, row *float32, scale float32, dim int) float32
 
-// nearest16VNNIx14x1 is nearestTile16 for 14 rows and 16 centroids.
+// bracketVNNIx14x2 is bracketTile for 14 rows and 32 centroids.
 //
 //go:noescape
-func nearest16VNNIx14x1(state *float32, panel *uint32, rows *int16, alpha *float32, bias *float32, stride int, pairs int, slot int, ahead *float32, step int)
+func bracketVNNIx14x2(low *float32, up *float32, panel *uint32, rows *uint32, params *float32, table *float32, slots int, stride int, words int, ahead *float32, step int)
 
-// nearest16VNNIx8x2 is nearestTile16 for 8 rows and 32 centroids.
+// bracketVNNIx14x1 is bracketTile for 14 rows and 16 centroids.
 //
 //go:noescape
-func nearest16VNNIx8x2(state *float32, panel *uint32, rows *int16, alpha *float32, bias *float32, stride int, pairs int, slot int, ahead *float32, step int)
+func bracketVNNIx14x1(low *float32, up *float32, panel *uint32, rows *uint32, params *float32, table *float32, slots int, stride int, words int, ahead *float32, step int)
 
-// nearest16VNNIx8x1 is nearestTile16 for 8 rows and 16 centroids.
+// bracketVNNIx8x2 is bracketTile for 8 rows and 32 centroids.
 //
 //go:noescape
-func nearest16VNNIx8x1(state *float32, panel *uint32, rows *int16, alpha *float32, bias *float32, stride int, pairs int, slot int, ahead *float32, step int)
+func bracketVNNIx8x2(low *float32, up *float32, panel *uint32, rows *uint32, params *float32, table *float32, slots int, stride int, words int, ahead *float32, step int)
 
-// nearest16VNNIx4x2 is nearestTile16 for 4 rows and 32 centroids.
+// bracketVNNIx8x1 is bracketTile for 8 rows and 16 centroids.
 //
 //go:noescape
-func nearest16VNNIx4x2(state *float32, panel *uint32, rows *int16, alpha *float32, bias *float32, stride int, pairs int, slot int, ahead *float32, step int)
+func bracketVNNIx8x1(low *float32, up *float32, panel *uint32, rows *uint32, params *float32, table *float32, slots int, stride int, words int, ahead *float32, step int)
 
-// nearest16VNNIx4x1 is nearestTile16 for 4 rows and 16 centroids.
+// bracketVNNIx4x2 is bracketTile for 4 rows and 32 centroids.
 //
 //go:noescape
-func nearest16VNNIx4x1(state *float32, panel *uint32, rows *int16, alpha *float32, bias *float32, stride int, pairs int, slot int, ahead *float32, step int)
+func bracketVNNIx4x2(low *float32, up *float32, panel *uint32, rows *uint32, params *float32, table *float32, slots int, stride int, words int, ahead *float32, step int)
 
-// nearest16AVX2x6x2 is nearestTile16 for 6 rows and 16 centroids.
+// bracketVNNIx4x1 is bracketTile for 4 rows and 16 centroids.
 //
 //go:noescape
-func nearest16AVX2x6x2(state *float32, panel *uint32, rows *int16, alpha *float32, bias *float32, stride int, pairs int, slot int, ahead *float32, step int)
+func bracketVNNIx4x1(low *float32, up *float32, panel *uint32, rows *uint32, params *float32, table *float32, slots int, stride int, words int, ahead *float32, step int)
 
-// nearest16AVX2x6x1 is nearestTile16 for 6 rows and 8 centroids.
+// bracketAVX2x6x2 is bracketTile for 6 rows and 16 centroids.
 //
 //go:noescape
-func nearest16AVX2x6x1(state *float32, panel *uint32, rows *int16, alpha *float32, bias *float32, stride int, pairs int, slot int, ahead *float32, step int)
+func bracketAVX2x6x2(low *float32, up *float32, panel *uint32, rows *uint32, params *float32, table *float32, slots int, stride int, words int, ahead *float32, step int)
 
-// nearest16AVX2x4x2 is nearestTile16 for 4 rows and 16 centroids.
+// bracketAVX2x6x1 is bracketTile for 6 rows and 8 centroids.
 //
 //go:noescape
-func nearest16AVX2x4x2(state *float32, panel *uint32, rows *int16, alpha *float32, bias *float32, stride int, pairs int, slot int, ahead *float32, step int)
+func bracketAVX2x6x1(low *float32, up *float32, panel *uint32, rows *uint32, params *float32, table *float32, slots int, stride int, words int, ahead *float32, step int)
 
-// nearest16AVX2x4x1 is nearestTile16 for 4 rows and 8 centroids.
+// bracketAVX2x4x2 is bracketTile for 4 rows and 16 centroids.
 //
 //go:noescape
-func nearest16AVX2x4x1(state *float32, panel *uint32, rows *int16, alpha *float32, bias *float32, stride int, pairs int, slot int, ahead *float32, step int)
+func bracketAVX2x4x2(low *float32, up *float32, panel *uint32, rows *uint32, params *float32, table *float32, slots int, stride int, words int, ahead *float32, step int)
 
-// nearest16AVX2x2x2 is nearestTile16 for 2 rows and 16 centroids.
+// bracketAVX2x4x1 is bracketTile for 4 rows and 8 centroids.
 //
 //go:noescape
-func nearest16AVX2x2x2(state *float32, panel *uint32, rows *int16, alpha *float32, bias *float32, stride int, pairs int, slot int, ahead *float32, step int)
+func bracketAVX2x4x1(low *float32, up *float32, panel *uint32, rows *uint32, params *float32, table *float32, slots int, stride int, words int, ahead *float32, step int)
 
-// nearest16AVX2x2x1 is nearestTile16 for 2 rows and 8 centroids.
+// bracketAVX2x2x2 is bracketTile for 2 rows and 16 centroids.
 //
 //go:noescape
-func nearest16AVX2x2x1(state *float32, panel *uint32, rows *int16, alpha *float32, bias *float32, stride int, pairs int, slot int, ahead *float32, step int)
+func bracketAVX2x2x2(low *float32, up *float32, panel *uint32, rows *uint32, params *float32, table *float32, slots int, stride int, words int, ahead *float32, step int)
+
+// bracketAVX2x2x1 is bracketTile for 2 rows and 8 centroids.
+//
+//go:noescape
+func bracketAVX2x2x1(low *float32, up *float32, panel *uint32, rows *uint32, params *float32, table *float32, slots int, stride int, words int, ahead *float32, step int)
 
 // prefetchLines asks for cache lines from x on.
 //

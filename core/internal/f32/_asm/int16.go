@@ -19,6 +19,11 @@ func (l level) addPairs(x Op, y, sum reg.VecVirtual) {
 		VPADDD(products, sum, sum)
 		return
 	}
+	l.addProducts("VPDPWSSD", x, y, sum)
+}
+
+// addProducts emits an instruction of VNNI, which avo does not know, but Go's assembler does: y is multiplied by x.
+func (l level) addProducts(opcode string, x Op, y, sum reg.VecVirtual) {
 	in := []Op{y, sum}
 	if m, ok := x.(Mem); ok {
 		for _, r := range Registers(m) {
@@ -27,8 +32,8 @@ func (l level) addPairs(x Op, y, sum reg.VecVirtual) {
 	} else {
 		in = append(in, x)
 	}
-	Instruction(&ir.Instruction{ // avo does not know it, Go's assembler does
-		Opcode: "VPDPWSSD", Operands: []Op{x, y, sum}, Inputs: in, Outputs: []Op{sum}, ISA: []string{"AVX512F", "AVX512_VNNI"},
+	Instruction(&ir.Instruction{
+		Opcode: opcode, Operands: []Op{x, y, sum}, Inputs: in, Outputs: []Op{sum}, ISA: []string{"AVX512F", "AVX512_VNNI"},
 	})
 }
 

@@ -28,13 +28,15 @@ func main() {
 		atMost(l)
 		quantize16(l)
 		dots16At(l)
-		best16(l)
+		measure(l)
+		survivors(l)
 	}
 	dots16At(vnni)
+	quantize8()
 	for _, l := range []level{vnni, avx2} {
 		for _, g := range l.rows {
 			for _, vectors := range []int{2, 1} {
-				nearest16(l, g, vectors)
+				bracket(l, g, vectors)
 			}
 		}
 	}
