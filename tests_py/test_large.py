@@ -163,6 +163,12 @@ def test_open_rows_of_other_files(tmp_path):
         open_rows(["x.txt"])
 
 
+def test_a_path_is_no_array(tmp_path):
+    for path in (tmp_path / "x.npy", str(tmp_path / "x.npy")):
+        with pytest.raises(ValueError, match=r"Open a file of embeddings by semantic_id\.io\.open_rows"):
+            RQKMeans(2, 16).fit(path)
+
+
 def test_truncated_files(tmp_path):
     np.save(tmp_path / "x.npy", X)
     write_parquet(tmp_path / "x.parquet", X, "float32")

@@ -1,5 +1,6 @@
 """From whatever holds numbers to arrays the native library reads: views where possible, copies in chunks where not."""
 
+import os
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,8 @@ def as_matrix(X: Any, n_features: int | None = None, estimator: str = "this mode
         array = _stack_rows(array)
     if array.ndim != 2:
         hint = ". Reshape your data: one sample is X.reshape(1, -1)" if array.ndim == 1 else ""
+        if isinstance(X, (str, os.PathLike)):
+            hint = ". Open a file of embeddings by semantic_id.io.open_rows(path)"
         raise ShapeMismatchError(f"Expected 2-D input (N, D), got {array.ndim}-D array with shape {array.shape}{hint}")
     rows, columns = array.shape
     if n_features is not None and columns != n_features:
