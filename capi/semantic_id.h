@@ -98,7 +98,7 @@ int64_t sid_default_restarts(int64_t rows, int64_t k);
  *   x          (rows, dim), finite
  *   weights    (rows), what each row counts, >= 0; NULL: 1 each
  *   clusters   (levels), the number of centroids of each level, 1 <= clusters[l] <= rows
- *   max_iter   most Lloyd iterations of a level, >= 1
+ *   max_iter   most iterations over all rows of a level, >= 1
  *   tol        a level stops when the squared shifts of its centroids sum to at most tol times the mean variance of the
  *              columns, >= 0; 1e-4 is usual
  *   restarts   fits of a level of which the best is kept, >= 1; sid_default_restarts(rows, largest of clusters) is usual

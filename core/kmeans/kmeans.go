@@ -3,8 +3,8 @@
 // equal data and Params give equal centroids on any number of threads and every CPU.
 //
 // Start: greedy k-means++ (Arthur, Vassilvitskii, SODA 2007), in wide data followed by Lloyd in growing principal
-// subspaces. Refinement: Lloyd (IEEE Trans. Inf. Theory 28(2), 1982), skipping distances by exact bounds (Elkan, ICML
-// 2003).
+// subspaces. Where there are few rows a centroid, single rows are moved then (Hartigan, Wong, Applied Statistics 28(1),
+// 1979). The end is Lloyd (IEEE Trans. Inf. Theory 28(2), 1982), skipping distances by exact bounds (Elkan, ICML 2003).
 package kmeans
 
 import (
@@ -19,25 +19,19 @@ import (
 // Params sets up Fit. Start from DefaultParams and change fields: 0 is then a value, not "unset".
 type Params struct {
 	K        int     // centroids, from 1 to the number of rows
-	MaxIter  int     // most Lloyd iterations, at least 1
+	MaxIter  int     // most iterations over all rows, of single rows moved and of Lloyd, at least 1; the last is Lloyd's
 	Tol      float64 // stop when the summed squared centroid shift is <= Tol × the mean column variance; 0: when no label moves
 	Restarts int     // runs from different seeds, at least 1; the one of least inertia is kept
 	Seed     uint64
 
-	// Progress, when set, is called from the calling goroutine after each Lloyd iteration over all rows with the
+	// Progress, when set, is called from the calling goroutine after each iteration over all rows with the
 	// number done so far, over all restarts.
 	Progress func(done int)
 }
 
-// DefaultRestarts is how many restarts are worth their time: ten where there are few rows a centroid, as the best of ten
-// ends 1 % lower there and costs little (3,686 x 384, K = 256); else one, as a start in subspaces ends lower than the
-// best of ten from k-means++.
-func DefaultRestarts(rows, k int) int {
-	if rows < progressRows*k {
-		return 10
-	}
-	return 1
-}
+// DefaultRestarts is how many restarts are worth their time: one. The best of ten ends some 1 % lower in ten times the
+// time; moving single rows where there are few a centroid, and a start in subspaces where there are many, gain more.
+func DefaultRestarts(rows, k int) int { return 1 }
 
 // DefaultParams returns k centroids, 100 iterations, a Tol of 1e-4 and one restart.
 func DefaultParams(k int) Params { return Params{K: k, MaxIter: 100, Tol: 1e-4, Restarts: 1} }
@@ -62,7 +56,7 @@ type Result struct {
 	Centroids core.Matrix // K rows
 	Labels    []int32     // the nearest centroid of each row, by the definition of a code
 	Inertia   float64     // sum over rows of weight × squared distance to the centroid
-	Iters     int         // Lloyd iterations over all rows, of the restart that was kept
+	Iters     int         // iterations over all rows, of the restart that was kept
 	Converged bool        // false: MaxIter ended it
 	Distinct  bool        // false: fewer distinct rows (of positive weight) than K, so some centroids are copies
 }
@@ -79,10 +73,6 @@ func Fit(ctx context.Context, x Rows, weights []float64, p Params) (*Result, err
 	if err := checkWeights(weights, x.Len()); err != nil {
 		return nil, err
 	}
-	return fit(ctx, x, weights, p, false)
-}
-
-func fit(ctx context.Context, x Rows, weights []float64, p Params, plain bool) (*Result, error) {
 	giveBack(x)
 	variance, err := meanVariance(ctx, x, weights)
 	if err != nil {
@@ -96,13 +86,14 @@ func fit(ctx context.Context, x Rows, weights []float64, p Params, plain bool) (
 			p.Progress(done)
 		}
 	}
-	starter, err := newStarter(ctx, x, weights, p.K, p.Restarts, spread, p.Seed)
+	few := x.Len() < exchangeBelow*p.K
+	starter, err := newStarter(ctx, x, weights, p.K, few, spread, p.Seed)
 	if err != nil {
 		return nil, err
 	}
 	var best *Result
 	for restart := range p.Restarts {
-		first, err := starter.centroids(ctx, restart, mix(p.Seed, uint64(restart)))
+		first, err := starter.centroids(ctx, mix(p.Seed, uint64(restart)))
 		if err != nil {
 			return nil, err
 		}
@@ -110,9 +101,15 @@ func fit(ctx context.Context, x Rows, weights []float64, p Params, plain bool) (
 			starter = nil
 			giveBack(x)
 		}
+		iters := 0
+		if few {
+			if iters, err = exchange(ctx, x, weights, first, p.MaxIter-1, progress); err != nil {
+				return nil, err
+			}
+		}
 		run := &lloyd{
-			x: x, weights: weights, k: p.K, maxIter: p.MaxIter, tol: p.Tol * variance, spread: spread, plain: plain,
-			centroids: first, progress: progress,
+			x: x, weights: weights, k: p.K, maxIter: p.MaxIter, tol: p.Tol * variance, spread: spread, plain: few,
+			centroids: first, iters: iters, progress: progress,
 		}
 		if err := run.run(ctx); err != nil {
 			return nil, err

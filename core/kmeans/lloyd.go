@@ -155,11 +155,7 @@ func (l *lloyd) refill(ctx context.Context) error {
 		i := far[next].row
 		next++
 		from, w := int(l.labels[i]), weightOf(l.weights, i)
-		l.sums.move(l.x.Row(i, scratch), w, from, k, 0, l.x.Dim())
-		l.sums.weight[from] -= w
-		l.sums.count[from]--
-		l.sums.weight[k] += w
-		l.sums.count[k]++
+		l.sums.shift(l.x.Row(i, scratch), w, from, k)
 		l.refilled = true
 	}
 	return nil

@@ -25,7 +25,8 @@ func plusPlus(ctx context.Context, all Rows, weights []float64, k int, seed uint
 	if err != nil {
 		return core.Matrix{}, err
 	}
-	weight := make([]float64, n)
+	g := newGreedy(x, candidates(k))
+	weight, near := g.weight, g.near
 	var sum float64
 	for i, row := range rows {
 		weight[i] = weightOf(weights, row)
@@ -36,7 +37,6 @@ func plusPlus(ctx context.Context, all Rows, weights []float64, k int, seed uint
 			weight[i] = 1
 		}
 	}
-	near := make([]float64, n) // squared distance of each sampled row to the nearest centroid so far
 	for i := range near {
 		near[i] = 1 // the first is drawn by weight alone
 	}
@@ -44,7 +44,6 @@ func plusPlus(ctx context.Context, all Rows, weights []float64, k int, seed uint
 	taken := make([]bool, n)
 	cumulative := make([]float64, n)
 	picks := make([]int, candidates(k))
-	dist := make([]float64, n*len(picks)) // row by row: near, were this candidate taken
 	for j := range k {
 		var total float64
 		for i, d := range near {
@@ -63,11 +62,12 @@ func plusPlus(ctx context.Context, all Rows, weights []float64, k int, seed uint
 		for c := range picks {
 			picks[c] = draw(cumulative, rng)
 		}
-		tries := picks
+		best := 0
 		if j == 0 {
-			tries = picks[:1] // no greed in the first: the mean is nobody's cluster
+			err = g.first(ctx, picks[0]) // no greed in the first: the mean is nobody's cluster
+		} else {
+			best, err = g.best(ctx, picks)
 		}
-		best, err := greediest(ctx, x, weight, near, dist, tries, j == 0)
 		if err != nil {
 			return out, err
 		}
@@ -77,46 +77,101 @@ func plusPlus(ctx context.Context, all Rows, weights []float64, k int, seed uint
 	return out, nil
 }
 
-// greediest returns which of the candidates leaves the least sum of weight × squared distance, and makes near what that
-// candidate leaves. first: near says nothing yet.
-func greediest(ctx context.Context, x core.Matrix, weight, near, dist []float64, picks []int, first bool) (int, error) {
-	m := len(picks)
-	at := make([]int32, m)
-	for c, i := range picks {
-		at[c] = int32(i)
+// greedy weighs candidates up for k-means++.
+type greedy struct {
+	x      core.Matrix
+	weight []float64
+	near   []float64 // squared distance of each row to the nearest centroid so far
+	norms  []float64 // squared norm of each row
+	panels []f32.Panels
+	book   f32.Codebook
+	chunks []seedChunk // as panels, of taskRows rows each
+	picked []float32   // the candidates, row after row
+}
+
+// seedChunk is what some rows have to say about the candidates.
+type seedChunk struct {
+	scores, errs []float32
+	gain         []float64 // of each candidate: by how much it lowers the sum of weight × near
+	closer       []closer
+}
+
+// closer is a row that is nearer to a candidate than to the centroids so far.
+type closer struct {
+	row, pick int
+	dist      float64
+}
+
+func newGreedy(x core.Matrix, candidates int) *greedy {
+	n := (x.Rows + taskRows - 1) / taskRows
+	g := &greedy{
+		x: x, weight: make([]float64, x.Rows), near: make([]float64, x.Rows), norms: make([]float64, x.Rows),
+		panels: make([]f32.Panels, n), chunks: make([]seedChunk, n), picked: make([]float32, candidates*x.Cols),
 	}
-	err := par.Chunks(ctx, x.Rows, taskRows, func(_, lo, hi int) {
-		approx := make([]float32, m)
+	for c := range g.chunks {
+		rows := min(taskRows, x.Rows-c*taskRows)
+		g.chunks[c] = seedChunk{scores: make([]float32, candidates*rows), errs: make([]float32, rows), gain: make([]float64, candidates)}
+	}
+	return g
+}
+
+// first makes row pick the first centroid.
+func (g *greedy) first(ctx context.Context, pick int) error {
+	zero := make([]float32, g.x.Cols)
+	return par.Chunks(ctx, g.x.Rows, taskRows, func(_, lo, hi int) {
+		g.panels[lo/taskRows].Pack(g.x.Slice(lo, hi).Data, g.x.Cols)
 		for i := lo; i < hi; i++ {
-			row := x.Row(i)
-			f32.SqDistsAt(approx, row, x.Data, at)
-			for c, a := range approx {
-				d := near[i]
-				if low := f32.Below(a, x.Cols); first || !(low*low*(1-1e-12) > d) { // else the exact distance is above near
-					e := f32.SqDist64(row, x.Row(int(at[c])))
-					if first || e < d {
-						d = e
-					}
+			g.norms[i] = f32.SqDist64(g.x.Row(i), zero)
+			g.near[i] = f32.SqDist64(g.x.Row(i), g.x.Row(pick))
+		}
+	})
+}
+
+// best returns which of the rows in picks lowers the sum of weight × near most as the next centroid, and makes it that.
+// Float32 scores leave out the rows that are sure to be no nearer to it; what counts is float64.
+func (g *greedy) best(ctx context.Context, picks []int) (int, error) {
+	for c, i := range picks {
+		copy(g.picked[c*g.x.Cols:], g.x.Row(i))
+	}
+	g.book.SetScores(g.picked, len(picks), g.x.Cols)
+	err := par.Chunks(ctx, g.x.Rows, taskRows, func(_, lo, hi int) {
+		ch, n := &g.chunks[lo/taskRows], hi-lo
+		clear(ch.gain)
+		ch.closer = ch.closer[:0]
+		g.book.Scores(ch.scores, ch.errs, &g.panels[lo/taskRows])
+		for c, pick := range picks {
+			for r, s := range ch.scores[c*n : (c+1)*n] {
+				i := lo + r
+				norm, near := g.norms[i], g.near[i]
+				if norm-2*float64(s)-4*float64(ch.errs[r])-norm*0x1p-40 > near {
+					continue
 				}
-				dist[i*m+c] = d
+				if d := f32.SqDist64(g.x.Row(i), g.x.Row(pick)); d < near {
+					ch.closer = append(ch.closer, closer{i, c, d})
+					ch.gain[c] += float64((near - d) * g.weight[i])
+				}
 			}
 		}
 	})
 	if err != nil {
 		return 0, err
 	}
-	best, least := 0, math.Inf(1)
-	for c := range m {
-		var total float64
-		for i, w := range weight {
-			total += float64(dist[i*m+c] * w)
+	best, most := 0, math.Inf(-1)
+	for c := range picks {
+		var gain float64
+		for _, ch := range g.chunks {
+			gain += ch.gain[c]
 		}
-		if total < least {
-			best, least = c, total
+		if gain > most {
+			best, most = c, gain
 		}
 	}
-	for i := range near {
-		near[i] = dist[i*m+best]
+	for _, ch := range g.chunks {
+		for _, r := range ch.closer {
+			if r.pick == best {
+				g.near[r.row] = r.dist
+			}
+		}
 	}
 	return best, nil
 }

@@ -90,6 +90,15 @@ func (s *sums) move(row []float32, w float64, from, to, c0, c1 int) {
 	f32.Add64(s.rows[to+c0:to+c1], row[c0:c1], w)
 }
 
+// shift moves a whole row of positive weight, its weight and its count from one cluster to another.
+func (s *sums) shift(row []float32, w float64, from, to int) {
+	s.move(row, w, from, to, 0, len(row))
+	s.weight[from] -= w
+	s.count[from]--
+	s.weight[to] += w
+	s.count[to]++
+}
+
 // weigh makes weight and count anew.
 func (s *sums) weigh(weights []float64, labels []int32) {
 	clear(s.weight)

@@ -19,7 +19,7 @@ import (
 type Params struct {
 	Clusters []int // centroids of each level, coarse level first; each from 1 to the number of rows
 	Metric   core.Metric
-	MaxIter  int     // most Lloyd iterations a level and restart
+	MaxIter  int     // most iterations over all rows a level and restart
 	Tol      float64 // as kmeans.Params.Tol, of what is left over at the level
 	Restarts int     // k-means runs a level, of which the best is kept
 	Seed     uint64
@@ -28,7 +28,7 @@ type Params struct {
 	// slower, for rows that memory cannot hold twice, or at all, such as those of a mapped file. The model is the same.
 	Recompute bool
 
-	// Progress, when set, is called after each Lloyd iteration with the level and the iterations done in it.
+	// Progress, when set, is called after each iteration over all rows with the level and the iterations done in it.
 	Progress func(level, done int)
 }
 

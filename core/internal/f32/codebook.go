@@ -65,6 +65,20 @@ func NewCodebook(centroids []float32, k, dim int) *Codebook {
 
 // Set prepares b for other centroids, keeping its memory where it fits.
 func (b *Codebook) Set(centroids []float32, k, dim int) {
+	ids := b.setPlain(centroids, k, dim)
+	b.center(ids)
+	space := &b.plain
+	if b.centered != nil {
+		space = b.centered
+	}
+	b.first.set(b.level, space, dim)
+}
+
+// SetScores prepares b for other centroids as Set does, but for Scores alone, in a third of the time.
+func (b *Codebook) SetScores(centroids []float32, k, dim int) { b.setPlain(centroids, k, dim) }
+
+// setPlain sets up the search among the centroids as they are and returns those that are no copies.
+func (b *Codebook) setPlain(centroids []float32, k, dim int) []int32 {
 	if k < 1 || dim < 1 || len(centroids) != k*dim {
 		panic(fmt.Sprintf("f32: %d values for %d centroids of %d elements", len(centroids), k, dim))
 	}
@@ -72,12 +86,7 @@ func (b *Codebook) Set(centroids []float32, k, dim int) {
 	b.exactOnce = sync.Once{}
 	ids := b.distinct()
 	b.plain.set(b.level, centroids, ids, b.copies, k, dim)
-	b.center(ids)
-	space := &b.plain
-	if b.centered != nil {
-		space = b.centered
-	}
-	b.first.set(b.level, space, dim)
+	return ids
 }
 
 func (b *Codebook) centroid(j int) []float32 { return b.centroids[j*b.Dim:][:b.Dim] }

@@ -46,7 +46,8 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
     implementation : {"kmeans", "constrained"}, default="kmeans"
         "constrained" makes clusters whose sizes differ by at most one; it has not landed yet.
     max_iter : int, default=100
-        Most Lloyd iterations per level.
+        Most iterations over all rows per level. With fewer than 128 rows a cluster single rows are moved first, and the
+        last iteration is Lloyd's; with more all are Lloyd's.
     tol : float, default=1e-4
         A level has converged when the summed squared shift of its centroids is at most `tol` times the mean variance
         of the columns.
@@ -56,8 +57,8 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
     verbose : bool or int, default=False
         Show a progress bar.
     n_init : int, default=None
-        Runs per level, of which the best is kept (None: ten with fewer than 32 rows a cluster, else one, as more gain
-        little then).
+        Runs per level, of which the best is kept (None: one, which ends lower than the best of ten k-means++ and Lloyd
+        do).
 
     Attributes
     ----------
@@ -70,7 +71,7 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
     inertia_ : ndarray of shape (n_levels,), dtype float64
         Sum of the squared distances that each level leaves, weighted by `sample_weight`.
     n_iter_ : ndarray of shape (n_levels,), dtype int64
-        Lloyd iterations of each level.
+        Iterations over all rows of each level.
 
     See Also
     --------
