@@ -133,11 +133,11 @@ func (r *Rough8) Nearest(codes []int32, rows []float32) {
 	}
 }
 
-// blockRows is how many rows to search at once: up to 96 KiB of rounded rows, for which each panel of centroids is read
+// blockRows is how many rows to search at once: up to 48 KiB of rounded rows, for which each panel of centroids is read
 // once.
 func (r *Rough8) blockRows() int {
 	most := roughShapes[r.kind].rows[0]
-	return most * min(max(1, 96<<10/(r.stride*most)), 1024/most)
+	return most * min(max(1, 48<<10/(r.stride*most)), 1024/most)
 }
 
 // search writes the codes of the first rows. What comes after them is fetched ahead.
@@ -152,10 +152,7 @@ func (r *Rough8) search(t *roughScratch, codes []int32, rows []float32) {
 		if most >= roughLeast && most <= math.MaxFloat32 {
 			t.alpha[i] = float32(min(float64(most)/r.unit, 0x1p80))
 		}
-		best := t.state[i*2*lanes:][:lanes]
-		for j := range best {
-			best[j] = float32(math.Inf(-1))
-		}
+		copy(t.state[i*2*lanes:][:lanes], noScores[:])
 	}
 	steps := room / shape.rows[0] * ((slots + 2*lanes - 1) / (2 * lanes)) * (r.quads / 2)
 	step := min(64, n*r.dim*4/steps+1) // bytes each two quads of a tile
@@ -172,6 +169,14 @@ func (r *Rough8) search(t *roughScratch, codes []int32, rows []float32) {
 	}
 	roughCodes(r.kind, codes, t.state)
 }
+
+// noScores is where a row's best scores start.
+var noScores = func() (s [16]float32) {
+	for i := range s {
+		s[i] = float32(math.Inf(-1))
+	}
+	return s
+}()
 
 // roughScratch is the memory of one search.
 type roughScratch struct {

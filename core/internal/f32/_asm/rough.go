@@ -116,34 +116,40 @@ func roughTile(l level, g, vectors int, ones Mem) {
 
 	state, alpha, slot := Load(Param("state"), GP64()), Load(Param("alpha"), GP64()), Load(Param("slot"), GP64())
 	weight, bias := Load(Param("weight"), GP64()), Load(Param("bias"), GP64())
-	slots := []reg.GPVirtual{slot.(reg.GPVirtual)}
-	if vectors == 2 {
-		next := GP64()
-		LEAQ(Mem{Base: slot, Disp: l.width}, next)
-		slots = append(slots, next)
+	slots := vecs(vectors)
+	for h, v := range slots {
+		if h > 0 {
+			ADDQ(Imm(uint64(l.width)), slot)
+		}
+		VMOVD(slot.(reg.GPVirtual).As32(), v.AsX())
+		VPBROADCASTD(v.AsX(), v)
 	}
 	for i := range g {
 		best, id := Mem{Base: state, Disp: 2 * i * l.bytes()}, Mem{Base: state, Disp: (2*i + 1) * l.bytes()}
 		a, most, at := l.vec(), l.vec(), l.vec()
-		VBROADCASTSS(Mem{Base: alpha, Disp: 4 * i}, a)
+		if l.width == 8 {
+			VBROADCASTSS(Mem{Base: alpha, Disp: 4 * i}, a)
+		}
 		VMOVUPS(best, most)
 		VMOVUPS(id, at)
 		for h := range vectors {
 			s := sums[i*vectors+h]
 			VCVTDQ2PS(s, s)
 			VMULPS(Mem{Base: weight, Disp: h * l.bytes()}, s, s)
-			VMULPS(a, s, s)
+			if l.width == 16 { // which has no register to spare
+				VMULPS_BCST(Mem{Base: alpha, Disp: 4 * i}, s, s)
+			} else {
+				VMULPS(a, s, s)
+			}
 			VSUBPS(Mem{Base: bias, Disp: h * l.bytes()}, s, s)
 			if l.width == 16 {
 				k := K()
 				VCMPPS(Imm(0x1e), most, s, k) // s > most
-				VPBROADCASTD(slots[h].As32(), k, at)
+				VMOVDQA32(slots[h], k, at)
 			} else {
-				greater, n := l.vec(), l.vec()
+				greater := l.vec()
 				VCMPPS(Imm(0x1e), most, s, greater)
-				VMOVD(slots[h].As32(), n.AsX())
-				VPBROADCASTD(n.AsX(), n)
-				VBLENDVPS(greater, n, at, at)
+				VBLENDVPS(greater, slots[h], at, at)
 			}
 			VMAXPS(s, most, most)
 		}
@@ -225,6 +231,7 @@ func roughRow(l level) {
 		return c
 	}
 	abs, middle, top := constant(0x7fffffff), constant(64), constant(0x427c0000) // 63
+	integer := constant(0x4b400040)                                              // 1.5 * 2^23 + 64
 	rest, whole := GP64(), GP64()
 	MOVQ(dim, rest)
 	ANDQ(U32(l.width-1), rest)
@@ -270,8 +277,12 @@ func roughRow(l level) {
 	zero(most[0])
 	zero(most[1])
 	each("most", func(x reg.VecVirtual, i int) {
-		VANDPS(abs, x, x)
-		VMAXPS(x, most[i], most[i])
+		if l.width == 16 {
+			VRANGEPS(Imm(0b1011), x, most[i], most[i]) // the greater magnitude, without its sign
+		} else {
+			VANDPS(abs, x, x)
+			VMAXPS(x, most[i], most[i])
+		}
 	})
 	m, high := most[0], l.vec()
 	VMAXPS(most[1], m, m)
@@ -291,11 +302,12 @@ func roughRow(l level) {
 	VBROADCASTSS(m.AsX(), scale)
 	each("round", func(x reg.VecVirtual, _ int) {
 		VMULPS(scale, x, x)
-		VCVTPS2DQ(x, x)
-		VPADDD(middle, x, x)
 		if l.width == 16 {
+			VADDPS(integer, x, x) // rounds; the lowest byte is q+64
 			VPMOVDB(x, Mem{Base: dst})
 		} else {
+			VCVTPS2DQ(x, x)
+			VPADDD(middle, x, x)
 			high := XMM()
 			VEXTRACTI128(Imm(1), x, high)
 			VPACKSSDW(high, x.AsX(), x.AsX())
