@@ -63,7 +63,7 @@ type Level struct {
 // Fit ends early with the error of ctx. x may be mapped from a file: see Params.Recompute and package rowfile.
 func Fit(ctx context.Context, x core.Matrix, weights []float64, p Params) (_ *Model, _ core.Codes, _ []Level, err error) {
 	defer fault.Panic()()
-	defer fault.Recover(&err)
+	defer fault.Recover(&err, x.Data)
 	none := core.Codes{}
 	if err := x.Check(); err != nil {
 		return nil, none, nil, fmt.Errorf("rqkmeans: %w", err)

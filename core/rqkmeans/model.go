@@ -93,7 +93,7 @@ func (m *Model) EncodeBlocks(ctx context.Context, x core.Matrix, dst core.Codes,
 // (it holds NaN or infinity, or is all zeros under Cosine), or -1.
 func (m *Model) encode(ctx context.Context, x core.Matrix, dst core.Codes, batch int, progress func(rows int), block func(core.Matrix, []int32) int) (err error) {
 	defer fault.Panic()()
-	defer fault.Recover(&err)
+	defer fault.Recover(&err, x.Data)
 	if err := x.Check(); err != nil {
 		return fmt.Errorf("rqkmeans: %w", err)
 	}

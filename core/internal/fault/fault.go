@@ -5,6 +5,7 @@ package fault
 import (
 	"fmt"
 	"runtime/debug"
+	"unsafe"
 
 	"github.com/semantic-id/semantic-id/core"
 )
@@ -17,16 +18,21 @@ func Panic() (restore func()) {
 	return func() { debug.SetPanicOnFault(before) }
 }
 
-// Recover, when deferred, makes the panic of such a read a core.ErrUnreadable in *err. Other panics go on.
-func Recover(err *error) {
-	switch r := recover(); r.(type) {
+// Recover, when deferred, makes the panic of such a read among rows a core.ErrUnreadable in *err. Other panics go on.
+func Recover(err *error, rows []float32) {
+	switch r := recover().(type) {
 	case nil:
-	case interface {
-		error
-		Addr() uintptr // of package runtime's errors, only those of reads and writes have it
-	}:
-		*err = fmt.Errorf("%w: the file they are mapped from was shortened, or its disk failed", core.ErrUnreadable)
+		return
+	case interface{ Addr() uintptr }: // of package runtime's errors, those of reads and writes have it
+		begin := address(rows)
+		if at := r.Addr(); begin <= at && at-begin < 4*uintptr(len(rows)) {
+			*err = fmt.Errorf("%w: the file they are mapped from was shortened, or its disk failed", core.ErrUnreadable)
+			return
+		}
+		panic(r)
 	default:
 		panic(r)
 	}
 }
+
+func address(rows []float32) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(rows))) }
