@@ -23,13 +23,13 @@ ERROR = (
 
 
 def fit(bench: Bench) -> list[Section]:
-    """Fits of all sizes and settings."""
+    """Fits of the two data sets."""
     sections: list[Section] = []
-    for measure in (_large, _restarts, _small):
+    for name, measure in (("large", _large), ("small", _small)):
         try:
             sections += measure(bench)
         except MissingError as error:
-            sections.append(not_measured(f"fit, {measure.__name__.strip('_')} data", error))
+            sections.append(not_measured(f"fit, {name} data", error))
     return sections
 
 
@@ -137,42 +137,6 @@ def _row(f: Fits, ours: Fits, theirs: Fits, name: str) -> list[str]:
     ]  # fmt: skip
 
 
-def _restarts(bench: Bench) -> list[Section]:
-    """Defaults against defaults on the large data: nine minutes, so only with --full; else what --full kept."""
-    data, rows = bench.data(PACKAGES)
-    ours, theirs = Fits("ours", bench.rounds(5)), Fits("0.2.5", 1, {"n_init": 2} if bench.quick else {})
-    if bench.full or bench.quick:
-        used = race(bench, data, rows, [ours, theirs])
-        kept = {"date": str(datetime.date.today()), "commit": commit(), "ours": asdict(ours), "theirs": asdict(theirs)}
-        kept["used"] = used
-        if not bench.quick:
-            KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    elif KEPT.exists():
-        kept = json.loads(KEPT.read_text())
-        ours, theirs = Fits(**kept["ours"]), Fits(**kept["theirs"])
-    else:
-        raise MissingError("it takes nine minutes; python benchmarks/run.py --full does it")
-    section = Section(
-        f"Fit {rows:,} x {DIM}, {LEVELS} x {CLUSTERS}, the default settings of both",
-        ["program", "seeds", "median", "range", "times ours", "mean error", "error / 0.2.5's"],
-    )
-    section.rows = [_row(f, ours, theirs, NAMES[f.program]) for f in (ours, theirs)]
-    section.notes.append(
-        f"Measured by `--full` on {kept['date']}, at commit {kept['commit']}: 0.2.5 makes ten restarts a level, which "
-        f"takes too long for every run. {kept['used']} Errors are means over the seeds made."
-    )
-    error = mean(ours.errors) / mean(theirs.errors)
-    section.rows[0][-1] = f"{error:.4f}"
-    what = f"fit, defaults, {rows:,} rows"
-    section.targets = [
-        Target(f"{what}: semantic-id 0.2.5, times ours ({kept['date']})",
-               theirs.seconds[0] / median(ours.seconds), 100, True),
-        Target(f"{what}: mean decode error over 0.2.5's ({kept['date']})", error, 1.005, False),
-    ]  # fmt: skip
-    section.rows[1][4] = f"{theirs.seconds[0] / median(ours.seconds):.2f}"
-    return [section]
-
-
 def _small(bench: Bench) -> list[Section]:
     data, rows = bench.data(INDUSTRIAL)
     n = bench.rounds(5, 1)
@@ -196,3 +160,39 @@ def _small(bench: Bench) -> list[Section]:
         Target(f"fit, defaults, {rows:,} rows: mean decode error over 0.2.5's", ours.error_over(theirs), 1.005, False),
     ]
     return [section]
+
+
+def restarts(bench: Bench) -> Section:
+    """Defaults against defaults on the large data: nine minutes, so only with --full; else what --full kept."""
+    data, rows = bench.data(PACKAGES)
+    ours, theirs = Fits("ours", bench.rounds(5)), Fits("0.2.5", 1, {"n_init": 2} if bench.quick else {})
+    if bench.full or bench.quick:
+        used = race(bench, data, rows, [ours, theirs])
+        kept = {"date": str(datetime.date.today()), "commit": commit(), "ours": asdict(ours), "theirs": asdict(theirs)}
+        kept["used"] = used
+        if not bench.quick:
+            KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    elif KEPT.exists():
+        kept = json.loads(KEPT.read_text())
+        ours, theirs = Fits(**kept["ours"]), Fits(**kept["theirs"])
+    else:
+        raise MissingError("it takes nine minutes; run.py --full --only restarts does it")
+    section = Section(
+        f"Fit {rows:,} x {DIM}, {LEVELS} x {CLUSTERS}, the default settings of both",
+        ["program", "seeds", "median", "range", "times ours", "mean error", "error / 0.2.5's"],
+    )
+    section.rows = [_row(f, ours, theirs, NAMES[f.program]) for f in (ours, theirs)]
+    section.notes.append(
+        f"Measured by `--full` on {kept['date']}, at commit {kept['commit']}: 0.2.5 makes ten restarts a level, which "
+        f"takes too long for every run. {kept['used']} Errors are means over the seeds made."
+    )
+    error = mean(ours.errors) / mean(theirs.errors)
+    section.rows[0][-1] = f"{error:.4f}"
+    what = f"fit, defaults, {rows:,} rows"
+    section.targets = [
+        Target(f"{what}: semantic-id 0.2.5, times ours ({kept['date']})",
+               theirs.seconds[0] / median(ours.seconds), 100, True),
+        Target(f"{what}: mean decode error over 0.2.5's ({kept['date']})", error, 1.005, False),
+    ]  # fmt: skip
+    section.rows[1][4] = f"{theirs.seconds[0] / median(ours.seconds):.2f}"
+    return section

@@ -36,6 +36,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Section | list[Section]]] = {
     "encode": measure_encode.encode,
     "one-row": measure_encode.one_row,
     "fit": measure_fit.fit,
+    "restarts": measure_fit.restarts,
     "growth": measure_growth.growth,
     "memory": measure_memory.memory,
     "estimate": measure_estimate.estimate,
