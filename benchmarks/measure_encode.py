@@ -40,6 +40,8 @@ def encode(bench: Bench) -> Section:
             NAMES[p], *spread(seconds[p], 3),
             f"{ratio(seconds[p], seconds['ours']):.2f}", f"{100 * equal:.3f} % of rows",
         ])  # fmt: skip
+        if p != "ours" and ratio(seconds[p], seconds["ours"]) < 1:
+            section.losses.append(f"Encode: {NAMES[p]} takes {ratio(seconds[p], seconds['ours']):.2f} of our time.")
     section.notes.append(
         "A program's first call is left out. Codes differ where float32 rounding decides between two centroids, "
         "and from there on down the levels."

@@ -90,6 +90,14 @@ def _time_to_error(
             f"{best.times(first):.2f} times ours."
         )
     section.notes.append(used)
+    for f in peers:
+        first = _first(ours, mean(f.errors))
+        if first is None or median(first.seconds) > median(f.seconds):
+            there = f"ours needs {median(first.seconds):.2f} s" if first else "no fit of ours does"
+            section.losses.append(
+                f"Fit: {NAMES[f.program]} with {f.settings['iterations']} iterations gets to an error of "
+                f"{mean(f.errors):.4e} in {median(f.seconds):.2f} s; {there}."
+            )
     value = min(reached.get(id(f), 0.0) for f in ends.values())
     section.targets = [Target("fit: to the error of 25 Lloyd iterations, the best other, times ours", value, 2.5, True)]
     section.picture = RESULTS / "error-time.svg"
@@ -155,6 +163,13 @@ def _small(bench: Bench) -> list[Section]:
     )
     section.rows = [_row(f, ours, theirs, name) for name, f in fits.items()]
     section.notes.append(f"{used} Ratios are to the defaults.")
+    best = min(fits[f"{NAMES['ours']}, n_init=1"], ours, key=lambda f: median(f.seconds))
+    section.losses = [
+        f"Small data: {name} takes {median(f.seconds):.2f} s, our quickest setting {median(best.seconds):.2f} s; its "
+        f"error is {100 * f.error_over(best) - 100:+.1f} % of ours."
+        for name, f in fits.items()
+        if f.program != "ours" and median(f.seconds) < median(best.seconds)
+    ]
     section.targets = [
         Target(f"fit, defaults, {rows:,} rows: semantic-id 0.2.5, times ours", theirs.times(ours), 50, True),
         Target(f"fit, defaults, {rows:,} rows: mean decode error over 0.2.5's", ours.error_over(theirs), 1.005, False),

@@ -24,7 +24,7 @@ def growth(bench: Bench) -> Section:
     )
     for columns in (128, 768):
         each: dict[int, float] = {}  # seconds a row and iteration of ours, by rows
-        share = 0.0
+        share = ours = 0.0
         for rows in (small, large):
             rounds = bench.rounds(3) if rows * columns < 2e8 else 1
             fits = {
@@ -41,7 +41,11 @@ def growth(bench: Bench) -> Section:
                     f"{1e9 * turn:.0f} ns", f"{mean(f.errors):.4e}", f"{peak:.2f}",
                 ])  # fmt: skip
                 if p == "ours":
-                    each[rows], share = turn, max(share, peak)
+                    each[rows], share, ours = turn, max(share, peak), peak
+                elif turn < each[rows] or peak < ours:
+                    what = [f"{turn / each[rows]:.2f} of our time a row and iteration"] if turn < each[rows] else []
+                    what += [f"{peak:.2f} of the input beyond it, we {ours:.2f}"] if peak < ours else []
+                    section.losses.append(f"{rows:,} x {columns}: {NAMES[p]} takes {' and '.join(what)}.")
         section.targets += [
             Target(f"growth, {columns} columns: time a row, ten times the rows over once", each[large] / each[small],
                    1.2, False),

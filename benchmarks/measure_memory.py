@@ -42,5 +42,10 @@ def memory(bench: Bench) -> Section:
         "The highest VmHWM during a fit less VmRSS before it, when the input and all libraries are loaded. What "
         "loading them took, the Go library included but not NumPy, is in the last column and in no other."
     )
+    section.losses = [
+        f"Memory: {NAMES[p]} takes {peak / size:.2f} of the input beyond it, we {peaks['ours'] / size:.2f}."
+        for p, peak in peaks.items()
+        if peak < peaks["ours"]
+    ]
     section.targets = [Target("fit: peak memory beyond the input, over the input", peaks["ours"] / size, 1.5, False)]
     return section

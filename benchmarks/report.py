@@ -41,6 +41,7 @@ class Section:
     rows: list[Sequence[str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)  # where another program is better, one sentence each
     picture: Path | None = None  # in the folder of results; a whole run puts a copy beside README.md
     alt: str = ""  # what the picture shows
 
@@ -73,6 +74,11 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def targets_table(sections: Iterable[Section]) -> str:
     rows = [target.cells() for section in sections for target in section.targets]
     return table(["target", "measured", "wanted", ""], rows)
+
+
+def where_others_win(sections: Iterable[Section]) -> str:
+    losses = [f"- {loss}" for section in sections for loss in section.losses]
+    return "\n".join(["### Where others win", "", *(losses or ["Nowhere in these measurements."])])
 
 
 def machine() -> str:

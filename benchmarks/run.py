@@ -29,7 +29,7 @@ import measure_stream
 import semantic_id
 from bench import HERE, ROOT, Bench, commit
 from peers import MissingError
-from report import Section, machine, not_measured, replace_generated, targets_table
+from report import Section, machine, not_measured, replace_generated, targets_table, where_others_win
 
 MEASUREMENTS: dict[str, Callable[[Bench], Section | list[Section]]] = {
     "kernel": measure_kernel.kernel,
@@ -72,7 +72,7 @@ def main() -> None:
         for section in measured if isinstance(measured, list) else [measured]:
             sections.append(section)
             print(f"\n{section.markdown()}\n", flush=True)
-    print(targets_table(sections))
+    print(f"{targets_table(sections)}\n\n{where_others_win(sections)}")
     if options.quick:
         print("\nThe targets are for the whole sizes, not for those of --quick.")
 
@@ -87,7 +87,7 @@ def main() -> None:
     if options.quick or options.only:
         print(f"\n{about}\nREADME.md is as it was: only a whole run writes it.")
         return
-    text = "\n\n".join([about, targets_table(sections), *(section.markdown() for section in sections)])
+    text = "\n\n".join([about, targets_table(sections), where_others_win(sections), *(s.markdown() for s in sections)])
     for section in sections:
         if section.picture:
             shutil.copy(section.picture, HERE)
