@@ -12,7 +12,7 @@ import semantic_id
 from bench import DIM, INDUSTRIAL, PACKAGES, Bench
 from peers import MissingError, Worker
 from report import Section, Target
-from semantic_id import _estimate
+from semantic_id import _estimate, _native
 
 
 class Case(NamedTuple):
@@ -55,7 +55,8 @@ def estimate(bench: Bench) -> Section:
         ],
     )
     ratios: dict[str, list[float]] = {"fit": [], "memory": [], "encode": []}
-    passes = []  # of each fit: over all rows and over the sample, as the model counts, and how many it took in truth
+    each = []  # of each fit: the seconds of one pass of each kind
+    seen = []  # of each fit: its seconds
     for case in CASES:
         data, rows = (case.data, case.rows) if isinstance(case.data, int) else bench.data(case.data)
         rows = min(rows, case.rows, 3_000 if bench.quick else case.rows)
@@ -70,19 +71,19 @@ def estimate(bench: Bench) -> Section:
         foreseen = {"fit": told.fit_seconds, "memory": told.fit_bytes, "encode": told.encode_seconds}
         for what, values in ratios.items():
             values.append(foreseen[what] / took[what])
-        passes.append(_passes(case, rows, columns, median(seconds), told))
+        each.append(_seconds_a_pass(case, rows, columns, told))
+        seen.append(median(seconds))
         section.rows.append([
             f"{rows:,} x {columns}", f"{case.levels} x {case.clusters}",
             f"{took['fit']:.2f} s", f"{ratios['fit'][-1]:.2f}", f"{peak / 1e6:.0f} MB", f"{ratios['memory'][-1]:.2f}",
             f"{1e3 * took['encode']:.0f} ms", f"{ratios['encode'][-1]:.2f}",
         ])  # fmt: skip
     factor = {what: math.exp(max(abs(math.log(r)) for r in values)) for what, values in ratios.items()}
-    whole, start = _fitted(np.array(passes))
+    passes = dict(zip(_estimate.PASSES, _best_passes(np.array(each), np.array(seen)).round(), strict=True))
     section.notes.append(
         "Default settings, the median of three seeds; memory is that of the first fit of its process. Embeddings, and "
         "generated rows (generate.py) where there are not 384 columns. The constants of "
-        f"python/semantic_id/_estimate.py that fit these times best: _PASSES = {whole:.1f}, _START_PASSES = "
-        f"{start:.1f}; they are {_estimate._PASSES} and {_estimate._START_PASSES}."
+        f"python/semantic_id/_estimate.py that fit these times best: PASSES = {passes}; they are {_estimate.PASSES}."
     )
     section.targets = [
         Target("estimate: time of a fit, the factor it is off at most", factor["fit"], 2, False),
@@ -91,19 +92,21 @@ def estimate(bench: Bench) -> Section:
     return section
 
 
-def _passes(case: Case, rows: int, columns: int, seconds: float, told: semantic_id.Estimate) -> list[float]:
-    """Return the seconds that one pass over all rows, and one over the sample, come to, and those of the fit."""
-    each = told.encode_seconds  # a search at every level
-    sampled = min(rows, max(_estimate._START_ROWS * case.clusters, 4096)) * min(_estimate._START_DIMS, columns)
-    restarts = _estimate._native.default_restarts(rows, case.clusters)
-    return [restarts * each, restarts * each * sampled / (rows * columns), seconds]
+def _seconds_a_pass(case: Case, rows: int, columns: int, told: semantic_id.Estimate) -> list[float]:
+    """Return what one pass of each kind of PASSES takes, over all levels."""
+    restarts = _native.default_restarts(rows, case.clusters)
+    products = _estimate.products_of_fit(rows, columns, case.clusters, restarts)
+    rate = told.encode_seconds / (rows * columns * case.clusters)  # seconds a multiplication, times levels
+    return [rate * products.get(kind, 0.0) for kind in _estimate.PASSES]
 
 
-def _fitted(passes: np.ndarray) -> tuple[float, float]:
-    """Return the two constants >= 0 whose sum of logarithms' squares is least, on a grid of 5 %."""
-    grid = np.concatenate([[0.0], np.geomspace(0.5, 200, 124)])
-    whole, start = np.meshgrid(grid, grid, indexing="ij")
-    foreseen = whole[..., None] * passes[:, 0] + start[..., None] * passes[:, 1] + 1e-9
-    loss = (np.log(foreseen / passes[:, 2]) ** 2).sum(axis=-1)
-    i, j = np.unravel_index(np.argmin(loss), loss.shape)
-    return float(grid[i]), float(grid[j])
+def _best_passes(each: np.ndarray, took: np.ndarray) -> np.ndarray:
+    """Return how many passes of each kind explain best what the fits took: the least squares of the logarithms."""
+    grid = np.geomspace(0.5, 500, 200)
+    passes = np.full(each.shape[1], 50.0)
+    for _ in range(50):
+        for kind in range(len(passes)):  # one after the other, which settles as the loss has one minimum in practice
+            tried = np.repeat(passes[None], len(grid), axis=0)
+            tried[:, kind] = grid
+            passes = tried[np.argmin((np.log(tried @ each.T / took) ** 2).sum(axis=1))]
+    return passes

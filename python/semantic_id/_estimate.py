@@ -14,10 +14,13 @@ from ._large import LARGE
 from ._params import check_int
 from ._threads import usable_memory
 
-# The model of the time of a fit, made with python benchmarks/run.py --only estimate, which prints these two numbers.
-# A pass is one search for the nearest of all centroids for all rows, which is measured on this machine.
-_PASSES = 12.0  # of all rows, that a level comes to
-_START_PASSES = 12.0  # of the sampled rows, in as many dimensions as the subspaces of the start have together
+# The model of the time of a fit: passes that a level comes to, a pass being one search for the nearest of all centroids
+# for all rows, which is measured on this machine. python benchmarks/run.py --only estimate prints these three anew.
+PASSES = {
+    "bounded": 45.0,  # where bounds let most distances be skipped
+    "plain": 105.0,
+    "start": 45.0,  # of the sampled rows, in as many dimensions as the subspaces of the start have together
+}
 _START_DIMS = 120  # 8 + 16 + 32 + 64
 _START_ROWS = 32  # a centroid, that the start samples
 
@@ -191,8 +194,19 @@ def _seconds_per_product(k: int, d: int, threads: int) -> float:
 
 
 def _fit_seconds(n: int, d: int, k: int, restarts: int, rate: float) -> float:
+    return rate * sum(PASSES[kind] * products for kind, products in products_of_fit(n, d, k, restarts).items())
+
+
+def products_of_fit(n: int, d: int, k: int, restarts: int) -> dict[str, float]:
+    """Return the multiplications in one pass of each kind of `PASSES`, for one level."""
     sampled = min(n, max(_START_ROWS * k, 4096))
-    return restarts * k * rate * (_PASSES * n * d + _START_PASSES * sampled * min(_START_DIMS, d))
+    whole, start = float(restarts * n * d * k), float(restarts * sampled * min(_START_DIMS, d) * k)
+    return {"bounded" if _is_bounded(d, k) else "plain": whole, "start": start}
+
+
+def _is_bounded(d: int, k: int) -> bool:
+    """Tell whether a fit keeps bounds of distances (core/kmeans/bounds.go, boundsFit)."""
+    return k >= 8 and 2 * k <= 0.4 * 4 * d
 
 
 # --- memory ---
@@ -206,7 +220,7 @@ def _fit_bytes(n: int, d: int, sizes: list[int], threads: int, lean: bool) -> in
         held += n * row  # what a level leaves over
     most = 0
     for k in (min(k, n) for k in sizes):
-        bounds = 2 * n * k + 4 * n if k >= 8 and 2 * k <= 0.4 * row else 0
+        bounds = 2 * n * k + 4 * n if _is_bounded(d, k) else 0
         if lean:
             bounds = min(bounds, int(0.06 * n * row))
         sums = 12 * k * d * (1 + threads)
