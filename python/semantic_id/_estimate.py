@@ -17,9 +17,9 @@ from ._threads import usable_memory
 # The model of the time of a fit: passes that a level comes to, a pass being one search for the nearest of all centroids
 # for all rows, which is measured on this machine. python benchmarks/run.py --only estimate prints these three anew.
 PASSES = {
-    "bounded": 45.0,  # where bounds let most distances be skipped
-    "plain": 105.0,
-    "start": 45.0,  # of the sampled rows, in as many dimensions as the subspaces of the start have together
+    "bounded": 88.0,  # where bounds let most distances be skipped
+    "plain": 98.0,
+    "start": 88.0,  # of the sampled rows, in as many dimensions as the subspaces of the start have together
 }
 _START_DIMS = 120  # 8 + 16 + 32 + 64
 _START_ROWS = 32  # a centroid, that the start samples
