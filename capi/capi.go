@@ -56,6 +56,15 @@ func sid_rqkmeans_fit(x C.sid_floats, rows, dim C.int64_t, weights C.sid_doubles
 		addr(inertia), addr(iterations), addr(flags), addr(control), addr(err), int64(errLen)))
 }
 
+//export sid_rqkmeans_refine
+func sid_rqkmeans_refine(handle C.int64_t, x C.sid_floats, rows, dim C.int64_t, weights C.sid_doubles, beam, maxIter C.int64_t,
+	tol C.double, seed C.uint64_t, codebooks C.sid_arrays_out, inertia, errors *C.double, errorsLen, flags, control *C.int64_t,
+	err *C.char, errLen C.int64_t) C.int64_t {
+	return C.int64_t(facade.RQKMeansRefine(int64(handle), addr(x), int64(rows), int64(dim), addr(weights), int64(beam),
+		int64(maxIter), float64(tol), uint64(seed), addr(codebooks), addr(inertia), addr(errors), addr(errorsLen),
+		addr(flags), addr(control), addr(err), int64(errLen)))
+}
+
 //export sid_quantizer_new
 func sid_quantizer_new(levels, dim C.int64_t, clusters C.sid_sizes, codebooks C.sid_arrays, metric C.int64_t, handle *C.int64_t,
 	err *C.char, errLen C.int64_t) C.int64_t {

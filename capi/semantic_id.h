@@ -136,6 +136,26 @@ int64_t sid_quantizer_codebook(int64_t handle, int64_t level, float *out, char *
 int64_t sid_quantizer_encode(int64_t handle, const float *x, int64_t rows, int64_t dim, int64_t beam, int64_t batch,
                              int32_t *codes, int64_t *control, char *err, int64_t err_len);
 
+/* Fits the codebooks of a model to each other, on rows x (rows, dim), for encoding with a beam, and writes codebooks with
+ * which sid_quantizer_new makes a model whose codes for x have lower error, or the same; the model of the handle stays.
+ *
+ *   weights    (rows), as in sid_rqkmeans_fit; NULL: 1 each
+ *   beam       that of sid_quantizer_encode, 1 to 4096
+ *   max_iter   most encodings of all rows, >= 1; 30 is usual
+ *   tol        stop when an update lowers the error by this share or less, >= 0; 1e-4 is usual
+ *   seed       the same seed gives the same codebooks, on any number of threads and any processor
+ *
+ * Writes, unless it fails:
+ *   codebooks  levels pointers, level l to float (clusters[l], dim)
+ *   inertia    (levels), weighted sum of the squared distances that each level leaves
+ *   errors     room for max_iter + 2: that of the last level before, after the first phase, and after each update kept
+ *   errors_len how many errors there are
+ *   flags      one, bits of sid_flag */
+int64_t sid_rqkmeans_refine(int64_t handle, const float *x, int64_t rows, int64_t dim, const double *weights, int64_t beam,
+                            int64_t max_iter, double tol, uint64_t seed, float *const *codebooks, double *inertia,
+                            double *errors, int64_t *errors_len, int64_t *flags, int64_t *control, char *err,
+                            int64_t err_len);
+
 /* Writes to out (rows, dim) the rows that codes (rows, levels) stand for: the sum of their centroids. */
 int64_t sid_quantizer_decode(int64_t handle, const int32_t *codes, int64_t rows, int64_t levels, float *out, char *err,
                              int64_t err_len);

@@ -8,7 +8,7 @@ import (
 	"github.com/semantic-id/semantic-id/core/rqkmeans"
 )
 
-// Bits of flagsOut of RQKMeansFit.
+// Bits of flagsOut of RQKMeansFit and RQKMeansRefine.
 const (
 	FlagNotConverged = 1 << iota // the level used up maxIter
 	FlagNotDistinct              // fewer distinct rows than centroids
@@ -75,6 +75,56 @@ func RQKMeansFit(xAddr uint64, rows, dim int64, weightsAddr uint64, levels int64
 			}
 			slice[int64](flagsAddr, levels)[l] = flags
 		}
+		return nil
+	})
+}
+
+// RQKMeansRefine refines a quantizer for encoding with a beam, as rqkmeans.Refine says, on x, float32 (rows, dim), with a
+// float64 weight per row at weightsAddr (0: equal weights). On success it writes the codebooks (booksAddr holds an uint64
+// address for each level, level l taking float32 (ks[l], dim)), per level the inertia (float64), the errors (float64, room
+// for maxIter + 2), how many of them there are (int64) and the flags (int64); otherwise nothing. The handle's model stays.
+func RQKMeansRefine(handle int64, xAddr uint64, rows, dim int64, weightsAddr uint64, beam, maxIter int64, tol float64, seed uint64,
+	booksAddr, inertiaAddr, errorsAddr, errorsLenOut, flagsOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		m, err := model(handle)
+		if err != nil {
+			return err
+		}
+		x, err := matrix(xAddr, rows, dim)
+		if err != nil {
+			return err
+		}
+		var weights []float64
+		if weightsAddr != 0 {
+			weights = slice[float64](weightsAddr, rows)
+		}
+		control := controlAt(controlAddr)
+		ctx, stop := control.context()
+		defer stop()
+		control.set(ControlLevels, 1)
+		control.set(ControlTotal, int(maxIter))
+		p := rqkmeans.RefineParams{Beam: int(beam), MaxIter: int(maxIter), Tol: tol, Seed: seed}
+		p.Progress = func(done int) { control.set(ControlDone, done) }
+		refined, account, err := m.Refine(ctx, x, weights, p)
+		if err != nil {
+			return err
+		}
+		addrs := slice[uint64](booksAddr, int64(len(refined.Books())))
+		for l, b := range refined.Books() {
+			out, err := matrix(addrs[l], int64(b.Rows), int64(b.Cols))
+			if err != nil {
+				return fmt.Errorf("codebook %d: %w", l, err)
+			}
+			copy(out.Data, b.Data)
+		}
+		copy(slice[float64](inertiaAddr, int64(len(account.Inertia))), account.Inertia)
+		copy(slice[float64](errorsAddr, maxIter+2), account.Errors)
+		put(errorsLenOut, int64(len(account.Errors)))
+		var flags int64
+		if !account.Converged {
+			flags |= FlagNotConverged
+		}
+		put(flagsOut, flags)
 		return nil
 	})
 }

@@ -40,16 +40,23 @@ func (m *Model) EncodeBeam(ctx context.Context, x core.Matrix, dst core.Codes, b
 	if beam == 1 {
 		return m.EncodeBlocks(ctx, x, dst, batch, progress)
 	}
+	if err := m.checkBeam(beam); err != nil {
+		return err
+	}
+	t := m.beamTables()
+	return m.encode(ctx, x, dst, batch, progress, func(x core.Matrix, codes []int32) int { return m.beamRows(t, x, codes, beam) })
+}
+
+func (m *Model) checkBeam(beam int) error {
 	if beam < 1 || beam > maxBeam {
 		return fmt.Errorf("rqkmeans: %w: beam is %d, want 1 to %d", core.ErrParam, beam, maxBeam)
 	}
 	for l, k := range m.Clusters() {
-		if l > 0 && beam > maxScores/k {
+		if l > 0 && beam > max(1, maxScores/k) {
 			return fmt.Errorf("rqkmeans: %w: beam is %d, want 1 to %d with %d centroids at level %d", core.ErrParam, beam, maxScores/k, k, l)
 		}
 	}
-	t := m.beamTables()
-	return m.encode(ctx, x, dst, batch, progress, func(x core.Matrix, codes []int32) int { return m.beamRows(t, x, codes, beam) })
+	return nil
 }
 
 // beamTables is what beam search needs of the codebooks.

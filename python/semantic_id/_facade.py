@@ -72,6 +72,27 @@ class Facade(Protocol):
         errLen: int,
     ) -> int: ...
 
+    def RQKMeansRefine(
+        self,
+        handle: int,
+        xAddr: int,
+        rows: int,
+        dim: int,
+        weightsAddr: int,
+        beam: int,
+        maxIter: int,
+        tol: float,
+        seed: int,
+        booksAddr: int,
+        inertiaAddr: int,
+        errorsAddr: int,
+        errorsLenOut: int,
+        flagsOut: int,
+        controlAddr: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
     def FormatCodes(
         self,
         codesAddr: int,
