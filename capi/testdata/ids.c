@@ -105,6 +105,13 @@ int main(int argc, char **argv)
     want(control[SID_CONTROL_DONE] == ROWS, "the control block says when all rows are done");
     check(sid_quantizer_encode(loaded, x, ROWS, DIM, 8, 0, again, NULL, err, sizeof err), "encode with a beam");
     want(memcmp(codes, again, (size_t)ROWS * LEVELS * sizeof *codes) != 0, "a beam of 8 finds other codes");
+    double left[LEVELS], errors_of[22];
+    int64_t kept = 0;
+    check(sid_rqkmeans_refine(loaded, x, ROWS, DIM, NULL, 8, 20, 1e-4, 7, books, left, errors_of, &kept, flags, NULL, err,
+                              sizeof err),
+          "refine");
+    want(kept >= 2 && errors_of[kept - 1] < errors_of[0] && left[LEVELS - 1] == errors_of[kept - 1], "refining lowers the error");
+
     float *near = room((size_t)ROWS * DIM, sizeof *near);
     check(sid_quantizer_decode(loaded, codes, ROWS, LEVELS, near, err, sizeof err), "decode");
 

@@ -102,6 +102,15 @@ func TestFitEncodeDecodeSaveLoad(t *testing.T) {
 		t.Error("a beam of 20 gives the codes of a beam of 1")
 	}
 	c.want(t, "beam", QuantizerEncode(loaded[0], at(f.x), 300, 6, 0, 0, at(codes), 0, at(c.text), 200), KindParam, "beam is 0")
+	refined := [][]float32{make([]float32, 5*6), make([]float32, 4*6)}
+	inertia, errs, numbers := make([]float64, 2), make([]float64, 12), make([]int64, 2)
+	c.want(t, "refine", RQKMeansRefine(loaded[0], at(f.x), 300, 6, 0, 2, 10, 1e-4, 7, at([]uint64{at(refined[0]), at(refined[1])}),
+		at(inertia), at(errs), at(numbers), at(numbers[1:]), at(f.control), at(c.text), 200), KindOK, "")
+	if last := errs[numbers[0]-1]; !(last < errs[0]) || last != inertia[1] || slices.Equal(refined[1], f.books[1]) {
+		t.Errorf("refined: errors %v, of which %d count, inertia %v", errs, numbers[0], inertia)
+	}
+	c.want(t, "refine", RQKMeansRefine(loaded[0], at(f.x), 300, 6, 0, 2, 0, 1e-4, 7, at([]uint64{at(refined[0]), at(refined[1])}),
+		at(inertia), at(errs), at(numbers), at(numbers[1:]), 0, at(c.text), 200), KindParam, "MaxIter is 0")
 	out := make([]float32, len(f.x))
 	c.want(t, "decode", QuantizerDecode(handle[0], at(codes), 300, 2, at(out), at(c.text), 200), KindOK, "")
 	if want := f.books[0][codes[0]*6] + f.books[1][codes[1]*6]; out[0] != want {

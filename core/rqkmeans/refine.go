@@ -60,7 +60,7 @@ const (
 // tried, and so on. Centroids that no code names stay where they are. Equal arguments give equal models on any number of
 // threads and every CPU.
 func (m *Model) Refine(ctx context.Context, x core.Matrix, weights []float64, p RefineParams) (_ *Model, _ Refined, err error) {
-	defer fault.Recover(&err)
+	defer fault.Recover(&err, x.Data)
 	if err := m.checkRefine(x, weights, p); err != nil {
 		return nil, Refined{}, err
 	}

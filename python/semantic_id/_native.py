@@ -369,6 +369,43 @@ class Quantizer:
                 _raise(kind, text.bytes, low)
         return out
 
+    def refine(
+        self,
+        x: FloatMatrix,
+        weights: npt.NDArray[np.float64] | None,
+        *,
+        sizes: Sequence[int],
+        beam_size: int,
+        max_iter: int,
+        tol: float,
+        seed: int,
+        verbose: bool,
+    ) -> Refined:
+        """Return codebooks, of these sizes, refined on `x`, float32 and C-ordered."""
+        rows, dim = x.shape
+        books = [np.empty((k, dim), np.float32) for k in sizes]
+        pointers = _addresses(books)
+        inertia, errors, numbers = np.zeros(self.levels), np.zeros(max_iter + 2), np.zeros(2, np.int64)
+
+        def call(control: int, text: int, size: int) -> int:
+            return _lib.RQKMeansRefine(
+                self.handle, _address(x), rows, dim, 0 if weights is None else _address(weights),
+                beam_size, max_iter, tol, seed, _address(pointers), _address(inertia), _address(errors),
+                _address(numbers), _address(numbers[1:]), control, text, size,
+            )  # fmt: skip
+
+        _call_long(call, _progress("refine", "iterations", 1, max_iter) if verbose else None)
+        return Refined(books, inertia, errors[: int(numbers[0])].copy(), int(numbers[1]))
+
+
+class Refined(NamedTuple):
+    """What `Quantizer.refine` learned."""
+
+    codebooks: list[FloatMatrix]
+    inertia: npt.NDArray[np.float64]
+    errors: npt.NDArray[np.float64]
+    flags: int
+
 
 def _free(handle: int, pid: int) -> None:
     if os.getpid() == pid:

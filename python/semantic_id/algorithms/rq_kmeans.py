@@ -72,6 +72,9 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         Sum of the squared distances that each level leaves, weighted by `sample_weight`.
     n_iter_ : ndarray of shape (n_levels,), dtype int64
         Iterations over all rows of each level.
+    refine_history_ : ndarray of shape (n_kept,), dtype float64
+        Only after `refine`: the weighted sum of the squared distances between embeddings and their decoded codes,
+        before it, after its first phase, and after each update that it kept. It never rises.
 
     See Also
     --------
@@ -107,6 +110,7 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
     n_features_in_: int
     inertia_: npt.NDArray[np.float64]
     n_iter_: npt.NDArray[np.int64]
+    refine_history_: npt.NDArray[np.float64]
     _native_model: tuple[_native.Quantizer, list[FloatMatrix], str]
 
     def __init__(
@@ -259,7 +263,93 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         learned = {"codebooks_": _freeze(fitted.codebooks), "D_": dim, "n_features_in_": dim}
         learned |= {"inertia_": fitted.inertia, "n_iter_": fitted.n_iter}
         self.__dict__.update(learned)  # in one step, so that Ctrl-C leaves the old model or the new one
+        self.__dict__.pop("refine_history_", None)
         return fitted.codes
+
+    def refine(
+        self,
+        X: Any,
+        *,
+        beam_size: int = 1,
+        max_iter: int = 30,
+        tol: float = 1e-4,
+        device: str = "cpu",
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> RQKMeans:
+        """Lower the error of the codes that `encode` finds with `beam_size`, by fitting all codebooks to each other.
+
+        `fit` fits each level to what the levels before leave over. This alternates between encoding `X` and moving
+        the centroids of all levels, given the codes, to where the squared error is least: block coordinate descent on
+        the joint least-squares problem (Barnes, Rizvi, Nasrabadi, IEEE Trans. Image Process. 5(2), 1996). At first it
+        encodes perturbed embeddings, less and less so, which leads out of the local optimum in which `fit` ends; then
+        it keeps an update only if the error falls. The model never becomes worse on `X`.
+
+        On sentence embeddings with 3 levels of 256 clusters the error falls by 3 to 12 %. The first codes stay a
+        coarse clustering, but level 0 alone describes the embeddings less well than after `fit`. Codes change, so
+        refine before any are handed out.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Embeddings, best those given to `fit`.
+        beam_size : int, default=1
+            The one that `encode` will be called with.
+        max_iter : int, default=30
+            Most encodings of `X`, which take most of the time.
+        tol : float, default=1e-4
+            Stop when an update lowers the error by this share or less.
+        device : str, default="cpu"
+            Where to work.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As in `fit`.
+
+        Returns
+        -------
+        self : RQKMeans
+            The refined model, with `codebooks_`, `inertia_` and `refine_history_` set anew.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit` or `load`.
+        ShapeMismatchError
+            If `X` is empty, not 2-D, or of another n_features than in `fit`.
+        ValueError
+            If `X` holds NaN or infinity, or a row of zeros under "cosine", or a parameter cannot be used.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from semantic_id import RQKMeans
+        >>> X = np.random.default_rng(0).normal(size=(500, 16))
+        >>> model = RQKMeans(n_levels=3, n_clusters=10, random_state=0).fit(X)
+        >>> model = model.refine(X, beam_size=4)
+        >>> bool(model.refine_history_[-1] < model.refine_history_[0])
+        True
+        >>> codes = model.encode(X, beam_size=4)
+        """
+        check_device(device)
+        quantizer = self._quantizer()
+        rows = as_matrix(X, quantizer.dim, "RQKMeans")
+        beam_size = check_int("beam_size", beam_size, 1, _MAX_BEAM)
+        max_iter = check_int("max_iter", max_iter, 1)
+        tol = check_float("tol", tol, 0)
+        weights = as_weights(sample_weight, len(rows))
+        x = rows if is_float32(rows) else large_to_float32(rows) if is_large(rows) else to_float32(rows)
+        refined = quantizer.refine(
+            x,
+            weights,
+            sizes=[len(b) for b in self.codebooks_],
+            beam_size=beam_size,
+            max_iter=max_iter,
+            tol=tol,
+            seed=check_seed(self.random_state),
+            verbose=bool(self.verbose),
+        )
+        _log.info("refined %s on %d rows: errors %s", self, len(x), refined.errors)
+        learned = {"codebooks_": _freeze(refined.codebooks), "inertia_": refined.inertia}
+        self.__dict__.update(learned | {"refine_history_": refined.errors})
+        return self
 
     def _check_clusters(self, rows: int) -> list[int]:
         levels = check_int("n_levels", self.n_levels, 1, 4096)
