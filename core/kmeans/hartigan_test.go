@@ -232,6 +232,20 @@ func TestFewRowsSameEverywhere(t *testing.T) {
 	}
 }
 
+// TestWideAndHuge sketches rows near the ends of float32.
+func TestWideAndHuge(t *testing.T) {
+	for _, scale := range []float64{1e-38, 1e37} {
+		x := RowsOf(clouds(36, 300, 80, 10, 0.1, scale))
+		r, err := Fit(context.Background(), x, nil, DefaultParams(10))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if per := r.Inertia / float64(300*80) / scale / scale; !(per < 0.15) { // 0.01 is the noise, 1 the spread
+			t.Errorf("scale %g: error %g per value", scale, per)
+		}
+	}
+}
+
 func TestFewRowsMaxIter(t *testing.T) {
 	x := RowsOf(clouds(34, 600, 12, 1, 1, 1))
 	p := DefaultParams(60)
