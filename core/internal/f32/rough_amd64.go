@@ -4,6 +4,10 @@ package f32
 
 func roughTile(kind roughKind, state []float32, p roughPanel, rows []uint8, alpha []float32, stride int, ahead []float32, step int) {
 	g, width, lanes := len(alpha), len(p.bias), roughShapes[kind].lanes
+	if kind == roughGo {
+		roughTileGeneric(state, p, rows, alpha, stride, lanes)
+		return
+	}
 	quads := len(p.quads) / width
 	_, _, _ = state[2*lanes*g-1], p.quads[quads*width-1], rows[(g-1)*stride+4*quads-1]
 	_, _ = p.starts[width-1], p.weight[width-1]
@@ -25,16 +29,12 @@ func roughTile(kind roughKind, state []float32, p roughPanel, rows []uint8, alph
 		kernel = roughTileAVX512x4x2
 	case kind == roughAVX512:
 		kernel = roughTileAVX512x4x1
-	case kind == roughAVX2 && many && two:
+	case many && two:
 		kernel = roughTileAVX2x4x2
-	case kind == roughAVX2 && many:
+	case many:
 		kernel = roughTileAVX2x4x1
-	case kind == roughAVX2 && two:
+	case two:
 		kernel = roughTileAVX2x2x2
-	case kind == roughAVX2:
-	default:
-		roughTileGeneric(state, p, rows, alpha, stride, lanes)
-		return
 	}
 	kernel(&state[0], &p.quads[0], &rows[0], &alpha[0], &p.starts[0], &p.weight[0], &p.bias[0], stride, quads, p.slot, &ahead[0], step)
 }

@@ -13,7 +13,7 @@ type roughShape struct {
 }
 
 var roughShapes = [...]roughShape{
-	roughGo:     {4, [2]int{4, 1}},
+	roughGo:     {maxRoughLanes, [2]int{4, 1}},
 	roughAVX2:   {8, [2]int{4, 2}},
 	roughAVX512: {16, [2]int{12, 4}},
 	roughVNNI:   {16, [2]int{14, 4}},
@@ -27,42 +27,69 @@ func (s roughShape) take(left int) int {
 	return s.rows[0]
 }
 
-const roughUnroll = 4 // quads that a tile takes at a time
+const (
+	maxRoughLanes = 16
+	roughUnroll   = 4    // quads that a tile takes at a time
+	roughPart     = 1024 // elements whose dot product is an integer that float32 holds: 127 * 63 * 1024 < 2^24
+)
 
 // roughPanel is a panel's quads and, per centroid, what a sum starts from, w and b (see Rough8).
 type roughPanel struct {
 	quads        []uint32
+	floats       []float32 // in place of quads for plain Go, [part][centroid][element] with at most roughPart elements a part
 	starts       []int32
 	weight, bias []float32
 	slot         int // of the first centroid
 }
 
-// roughTileGeneric keeps, per row and lane, the best score so far and its slot less its lane: state[row][0][lane] and
-// state[row][1][lane] (an int32). The rows are stride bytes apart.
-func roughTileGeneric(state []float32, p roughPanel, rows []uint8, alpha []float32, stride, lanes int) {
+// set fills the place of centroid j of the panel with its bytes, each q+64. It returns the sums of all q and q².
+func (p *roughPanel) set(j int, bytes []uint8) (sum, norm int) {
 	width := len(p.bias)
-	quads := len(p.quads) / width
+	for i := 0; i < len(bytes); i += 4 {
+		b := bytes[i:][:4]
+		s, t, u, v := int(b[0])-roughMiddle, int(b[1])-roughMiddle, int(b[2])-roughMiddle, int(b[3])-roughMiddle
+		sum += s + t + u + v
+		norm += s*s + t*t + u*u + v*v
+		if p.floats == nil {
+			p.quads[i/4*width+j] = uint32(uint8(s)) | uint32(uint8(t))<<8 | uint32(uint8(u))<<16 | uint32(uint8(v))<<24
+			continue
+		}
+		first := i / roughPart * roughPart // of the part
+		n := min(roughPart, len(bytes)-first)
+		f := p.floats[first*width+j*n+i-first:][:4]
+		f[0], f[1], f[2], f[3] = float32(s), float32(t), float32(u), float32(v)
+	}
+	return sum, norm
+}
+
+// roughTileGeneric keeps, per row and lane, the best score so far and its slot less its lane: state[row][0][lane] and
+// state[row][1][lane] (an int32). The rows are stride bytes apart. It multiplies floats, which plain Go does faster.
+func roughTileGeneric(state []float32, p roughPanel, rows []uint8, alpha []float32, stride, lanes int) {
+	var x [roughPart]float32
+	var dots [2 * maxRoughLanes]float32
+	var sums [2 * maxRoughLanes]int32
+	width := len(p.bias)
+	padded := len(p.floats) / width
 	for i, a := range alpha {
-		row, best, id := rows[i*stride:][:4*quads], state[2*lanes*i:][:lanes], state[2*lanes*i+lanes:][:lanes]
-		for h := 0; h < width; h += 4 {
-			s, t, u, v := p.starts[h], p.starts[h+1], p.starts[h+2], p.starts[h+3]
-			for q := range quads {
-				c, x := p.quads[q*width+h:][:4], row[4*q:][:4]
-				s, t, u, v = s+roughDot(c[0], x), t+roughDot(c[1], x), u+roughDot(c[2], x), v+roughDot(c[3], x)
+		row, best, id := rows[i*stride:][:padded], state[2*lanes*i:][:lanes], state[2*lanes*i+lanes:][:lanes]
+		copy(sums[:], p.starts)
+		for first := 0; first < padded; first += roughPart {
+			n := min(roughPart, padded-first)
+			for d, v := range row[first:][:n] {
+				x[d] = float32(v)
 			}
-			for j, dot := range [4]int32{s, t, u, v} {
-				lane := (h + j) % lanes
-				score := float32(float32(float32(dot)*p.weight[h+j])*a) - p.bias[h+j]
-				if score > best[lane] {
-					best[lane], id[lane] = score, math.Float32frombits(uint32(p.slot+h+j-lane))
-				}
+			dotsGeneric(dots[:width], x[:n], p.floats[first*width:][:n*width], n)
+			for j := range width {
+				sums[j] += int32(dots[j])
+			}
+		}
+		for j, dot := range sums[:width] {
+			score := float32(float32(float32(dot)*p.weight[j])*a) - p.bias[j]
+			if lane := j % lanes; score > best[lane] {
+				best[lane], id[lane] = score, math.Float32frombits(uint32(p.slot+j-lane))
 			}
 		}
 	}
-}
-
-func roughDot(c uint32, x []uint8) int32 {
-	return int32(int8(c))*int32(x[0]) + int32(int8(c>>8))*int32(x[1]) + int32(int8(c>>16))*int32(x[2]) + int32(int8(c>>24))*int32(x[3])
 }
 
 // roughCodesGeneric writes, for each row of state, the lowest slot of the best score.
