@@ -189,7 +189,7 @@ func TestFewRowsEndLower(t *testing.T) {
 	}
 	best := math.Inf(1)
 	for seed := range uint64(10) {
-		l := lloydFit(t, x, 100, seed, false)
+		l := lloydFit(t, x, 100, seed, true, false)
 		inertia, err := l.inertia(context.Background())
 		if err != nil {
 			t.Fatal(err)

@@ -4,7 +4,8 @@
 //
 // Start: greedy k-means++ (Arthur, Vassilvitskii, SODA 2007), in wide data followed by Lloyd in growing principal
 // subspaces. Where there are few rows a centroid, single rows are moved then (Hartigan, Wong, Applied Statistics 28(1),
-// 1979). The end is Lloyd (IEEE Trans. Inf. Theory 28(2), 1982), skipping distances by exact bounds (Elkan, ICML 2003).
+// 1979). The end is Lloyd (IEEE Trans. Inf. Theory 28(2), 1982): over-relaxed at first where there are many, then skipping
+// distances by exact bounds (Elkan, ICML 2003).
 package kmeans
 
 import (
@@ -20,7 +21,7 @@ import (
 type Params struct {
 	K        int     // centroids, from 1 to the number of rows
 	MaxIter  int     // most iterations over all rows, of single rows moved and of Lloyd, at least 1; the last is Lloyd's
-	Tol      float64 // stop when the summed squared centroid shift is <= Tol × the mean column variance; 0: when no label moves
+	Tol      float64 // stop when the summed squared centroid shift is <= Tol × the mean column variance, or an iteration takes <= Tol/10 of the inertia away; 0: when no label moves
 	Restarts int     // runs from different seeds, at least 1; the one of least inertia is kept
 	Seed     uint64
 
@@ -74,11 +75,12 @@ func Fit(ctx context.Context, x Rows, weights []float64, p Params) (*Result, err
 		return nil, err
 	}
 	giveBack(x)
-	variance, err := meanVariance(ctx, x, weights)
+	scatter, weight, err := scatterOf(ctx, x, weights)
 	if err != nil {
 		return nil, err
 	}
-	spread := math.Sqrt(variance * float64(x.Dim()))
+	variance := scatter / weight / float64(x.Dim()) // the mean over the columns
+	spread := math.Sqrt(scatter / weight)
 	done := 0
 	progress := func() {
 		done++
@@ -108,8 +110,8 @@ func Fit(ctx context.Context, x Rows, weights []float64, p Params) (*Result, err
 			}
 		}
 		run := &lloyd{
-			x: x, weights: weights, k: p.K, maxIter: p.MaxIter, tol: p.Tol * variance, spread: spread, plain: few,
-			centroids: first, iters: iters, progress: progress,
+			x: x, weights: weights, k: p.K, maxIter: p.MaxIter, tol: p.Tol * variance, stall: stallShare * p.Tol,
+			spread: spread, scatter: scatter, over: !few, plain: few, centroids: first, iters: iters, progress: progress,
 		}
 		if err := run.run(ctx); err != nil {
 			return nil, err

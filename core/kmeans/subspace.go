@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	subspaceRows  = 4096 // rows the covariance is taken from
-	subspaceSteps = 8    // far from exact directions, and enough for a start
+	subspaceRows  = 2048 // rows the covariance is taken from
+	subspaceSteps = 4    // far from exact directions, and enough for a start
 )
 
 // principal returns p orthonormal rows of x.Dim() float64: directions along which the rows of x vary most, the strongest
@@ -68,10 +68,15 @@ func covariance(ctx context.Context, x core.Matrix) ([]float64, error) {
 		for i := range x.Rows {
 			row := centered.Row(i)
 			for j := lo; j < hi; j++ {
-				f32.Add64(cov[j*dim:(j+1)*dim], row, float64(row[j]))
+				f32.Add64(cov[j*dim+j:(j+1)*dim], row[j:], float64(row[j]))
 			}
 		}
 	})
+	for i := range dim {
+		for j := range i {
+			cov[i*dim+j] = cov[j*dim+i]
+		}
+	}
 	return cov, err
 }
 
@@ -97,12 +102,21 @@ func orthonormalize(rows []float64, dim int) {
 	}
 }
 
+// dot64 keeps four sums: one would wait for itself.
 func dot64(x, y []float64) float64 {
-	var s float64
-	for i, v := range x {
-		s += float64(v * y[i])
+	var s0, s1, s2, s3 float64
+	y = y[:len(x)]
+	i := 0
+	for ; i+4 <= len(x); i += 4 {
+		s0 += float64(x[i] * y[i])
+		s1 += float64(x[i+1] * y[i+1])
+		s2 += float64(x[i+2] * y[i+2])
+		s3 += float64(x[i+3] * y[i+3])
 	}
-	return s
+	for ; i < len(x); i++ {
+		s0 += float64(x[i] * y[i])
+	}
+	return s0 + s1 + (s2 + s3)
 }
 
 // project returns the coordinates of the rows of x along the rows of basis, one matrix for each of dims with that many

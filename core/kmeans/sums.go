@@ -11,7 +11,7 @@ const (
 	chunkRows = 65536 // rows summed into one partial sum; part of the definition of a fit, never to be changed
 	taskRows  = 512   // rows one goroutine takes at a time where the order does not matter
 
-	remakeEvery = 16 // sums are updated in place at most this often less one before they are remade
+	remakeEvery = 64 // sums are updated in place at most this often less one before they are remade
 )
 
 // sums holds, for each cluster, the weighted sum of its rows in float64 and their weight.
@@ -68,7 +68,7 @@ func (s *sums) update(ctx context.Context, x Rows, weights []float64, before, no
 			s.changed = append(s.changed, int32(i))
 		}
 	}
-	if s.updates++; s.updates == remakeEvery || len(s.changed) > x.Len()/4 {
+	if s.updates++; s.updates == remakeEvery || len(s.changed) > x.Len()/2 {
 		return s.remake(ctx, x, weights, now)
 	}
 	s.weigh(weights, now)
@@ -117,6 +117,37 @@ func (s *sums) columns(ctx context.Context, dim int, f func(c0, c1 int)) error {
 	return par.Chunks(ctx, dim, (size+15)&^15, func(_, c0, c1 int) { f(c0, c1) })
 }
 
+// within is the weighted sum of the squared distances of the rows to the means of their clusters, scatter being that to
+// the mean of all: what the means are apart is the difference.
+func (s *sums) within(scatter float64) float64 {
+	dim := len(s.rows) / len(s.weight)
+	center := make([]float64, dim)
+	var weight float64
+	for k, w := range s.weight {
+		weight += w
+		for c, v := range s.rows[k*dim : (k+1)*dim] {
+			center[c] += v
+		}
+	}
+	for c := range center {
+		center[c] /= weight
+	}
+	var between float64
+	for k, w := range s.weight {
+		if w == 0 {
+			continue
+		}
+		inverse := 1 / w
+		var sq float64
+		for c, v := range s.rows[k*dim : (k+1)*dim] {
+			d := float64(v*inverse) - center[c]
+			sq += float64(d * d)
+		}
+		between += float64(sq * w)
+	}
+	return scatter - between
+}
+
 // mean writes the mean of cluster k to dst.
 func (s *sums) mean(dst []float32, k int) {
 	for c, v := range s.rows[k*len(dst) : (k+1)*len(dst)] {
@@ -142,18 +173,18 @@ func sumRows(ctx context.Context, x Rows, f func(i int, row []float32) float64) 
 	return total, err
 }
 
-// meanVariance is the mean over the columns of their weighted variance, the scale of Params.Tol.
-func meanVariance(ctx context.Context, x Rows, weights []float64) (float64, error) {
+// scatterOf is the weighted sum of the squared distances of the rows to their mean, and the sum of the weights.
+func scatterOf(ctx context.Context, x Rows, weights []float64) (scatter, weight float64, err error) {
 	s := newSums(1, x.Dim())
 	labels := make([]int32, x.Len())
 	if err := s.remake(ctx, x, weights, labels); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	mean := s.rows
 	for c := range mean {
 		mean[c] /= s.weight[0]
 	}
-	sq, err := sumRows(ctx, x, func(i int, row []float32) float64 {
+	scatter, err = sumRows(ctx, x, func(i int, row []float32) float64 {
 		var t float64
 		for c, v := range row {
 			d := float64(v) - mean[c]
@@ -161,5 +192,5 @@ func meanVariance(ctx context.Context, x Rows, weights []float64) (float64, erro
 		}
 		return float64(t * weightOf(weights, i))
 	})
-	return sq / s.weight[0] / float64(x.Dim()), err
+	return scatter, s.weight[0], err
 }

@@ -2,7 +2,6 @@ package f32
 
 import (
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
@@ -92,56 +91,6 @@ func BenchmarkOthers(b *testing.B) {
 					c.f()
 				}
 			})
-		}
-	}
-}
-
-// BenchmarkRough8 lets searches in 7 bits and exact ones take turns, on as many threads as there are; the best turn of each
-// counts.
-func BenchmarkRough8(b *testing.B) {
-	for _, c := range []struct{ rows, dim, k int }{{63666, 384, 256}, {8192, 384, 64}, {8192, 64, 256}} {
-		rows, centroids := clusters(c.rows, c.k, c.dim, 1)
-		codes := make([]int32, c.rows)
-		search := func(nearest func(codes []int32, rows []float32)) {
-			var wg sync.WaitGroup
-			for i := 0; i < c.rows; i += 2048 {
-				end := min(i+2048, c.rows)
-				wg.Go(func() { nearest(codes[i:end], rows[i*c.dim:end*c.dim]) })
-			}
-			wg.Wait()
-		}
-		bench := func(level string) {
-			b.Run(fmt.Sprintf("level=%s/rows=%d/dim=%d/k=%d", level, c.rows, c.dim, c.k), func(b *testing.B) {
-				var r Rough8
-				best := [3]time.Duration{1 << 62, 1 << 62, 1 << 62}
-				exact := NewCodebook(centroids, c.k, c.dim)
-				for b.Loop() {
-					for i, f := range []func(){
-						func() { search(r.Nearest) }, func() { search(exact.Nearest) }, func() { r.Set(centroids, c.k, c.dim) },
-					} {
-						if i == 0 {
-							r.Set(centroids, c.k, c.dim)
-						}
-						start := time.Now()
-						f()
-						best[i] = min(best[i], time.Since(start))
-					}
-				}
-				b.ReportMetric(float64(best[0].Microseconds())/1000, "ms/pass")
-				b.ReportMetric(float64(best[1])/float64(best[0]), "gain")
-				b.ReportMetric(float64(best[2].Microseconds())/1000, "ms/set")
-				b.ReportMetric(0, "ns/op")
-			})
-		}
-		for l := cpu.Generic; l <= cpu.Supported(); l++ {
-			restore := cpu.SetForTest(l)
-			bench(l.String())
-			if cpu.VNNI() {
-				on := cpu.SetVNNIForTest(false)
-				bench("avx512 without VNNI")
-				on()
-			}
-			restore()
 		}
 	}
 }

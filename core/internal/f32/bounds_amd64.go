@@ -24,31 +24,34 @@ func sqDistsAt(dst, x, rows []float32, at []int32) {
 	}
 }
 
-// maskBlock is a bit for each of up to 1,024 bounds.
-type maskBlock [32]uint32
-
-// fill sets a bit for each of the first bounds, 1 where it is at most limit + offset, and returns how many words of m it
-// filled, of 32 bounds each; a rest of fewer bounds is left to the caller.
-func (m *maskBlock) fill(bound, offset []uint16, limit uint16) int {
-	words := min(len(m), len(bound)/32)
-	if words == 0 {
-		return 0
+func atMost(at []int32, bound, offset []uint16, limit uint16) int {
+	switch cpu.Use() {
+	case cpu.AVX512:
+		return atMostWide(at, bound, offset, limit)
+	case cpu.AVX2:
+		return atMostMasks(at, bound, offset, limit)
 	}
-	if cpu.Use() == cpu.AVX512 {
-		atMostAVX512(&m[0], &bound[0], &offset[0], int(limit), words)
-	} else {
-		atMostAVX2(&m[0], &bound[0], &offset[0], int(limit), words)
-	}
-	return words
+	return atMostGeneric(at, bound, offset, limit, 0)
 }
 
-func atMost(at []int32, bound, offset []uint16, limit uint16) int {
-	if cpu.Use() == cpu.Generic {
-		return atMostGeneric(at, bound, offset, limit, 0)
+// atMostWide lets the kernel write a whole vector after each word of 16 bounds: no more of them than there are bounds.
+func atMostWide(at []int32, bound, offset []uint16, limit uint16) int {
+	n, done := 0, len(bound)&^15
+	if done > 0 {
+		n = atMostAVX512(&at[0], &bound[0], &offset[0], int(limit), done/16)
 	}
+	return n + atMostGeneric(at[n:], bound[done:], offset[done:], limit, done)
+}
+
+// maskBlock is a bit for each of up to 1,024 numbers.
+type maskBlock [32]uint32
+
+func atMostMasks(at []int32, bound, offset []uint16, limit uint16) int {
 	var mask maskBlock
 	n, done := 0, 0
-	for words := mask.fill(bound, offset, limit); words > 0; words = mask.fill(bound[done:], offset[done:], limit) {
+	for len(bound)-done >= 32 {
+		words := min(len(mask), (len(bound)-done)/32)
+		atMostAVX2(&mask[0], &bound[done], &offset[done], int(limit), words)
 		for _, m := range mask[:words] {
 			for ; m != 0; m &= m - 1 {
 				at[n] = int32(done + bits.TrailingZeros32(m))
@@ -60,19 +63,45 @@ func atMost(at []int32, bound, offset []uint16, limit uint16) int {
 	return n + atMostGeneric(at[n:], bound[done:], offset[done:], limit, done)
 }
 
-func countAtMost(bound, offset []uint16, limit uint16) int {
-	if cpu.Use() == cpu.Generic {
-		return countAtMostGeneric(bound, offset, limit)
+func summarize(dst, bound, drift, offset []uint16) {
+	if cpu.Use() == cpu.Generic || len(bound) == 0 {
+		summarizeGeneric(dst, bound, drift, offset)
+		return
 	}
-	var mask maskBlock
-	n, done := 0, 0
-	for words := mask.fill(bound, offset, limit); words > 0; words = mask.fill(bound[done:], offset[done:], limit) {
-		for _, m := range mask[:words] {
-			n += bits.OnesCount32(m)
-		}
-		done += 32 * words
+	summarizeAVX2(&dst[0], &bound[0], &drift[0], &offset[0], len(bound)/Lanes)
+}
+
+func openRows(at []int32, summary, offset, limit []uint16) int {
+	if cpu.Use() == cpu.Generic || len(limit) == 0 {
+		return openRowsGeneric(at, summary, offset, limit)
 	}
-	return n + countAtMostGeneric(bound[done:], offset[done:], limit)
+	return openRowsAVX2(&at[0], &summary[0], &offset[0], &limit[0], len(limit))
+}
+
+func steps(dst []int32, dist []float32, scale float32) {
+	whole := 0
+	switch l := cpu.Use(); {
+	case l == cpu.AVX512 && len(dist) >= 16:
+		whole = len(dist) &^ 15
+		stepsAVX512(&dst[0], &dist[0], scale, whole)
+	case l != cpu.Generic && len(dist) >= 8:
+		whole = len(dist) &^ 7
+		stepsAVX2(&dst[0], &dist[0], scale, whole)
+	}
+	stepsGeneric(dst[whole:], dist[whole:], scale)
+}
+
+func stepsOfScores(dst []int32, scores, least []float32, scale float32) {
+	whole := 0
+	switch l := cpu.Use(); {
+	case l == cpu.AVX512 && len(dst) >= 16:
+		whole = len(dst) &^ 15
+		stepsOfScoresAVX512(&dst[0], &scores[0], &least[0], scale, whole)
+	case l != cpu.Generic && len(dst) >= 8:
+		whole = len(dst) &^ 7
+		stepsOfScoresAVX2(&dst[0], &scores[0], &least[0], scale, whole)
+	}
+	stepsOfScoresGeneric(dst[whole:], scores[whole:], least[whole:], scale)
 }
 
 // Prefetch asks the memory for x, which will be read soon.

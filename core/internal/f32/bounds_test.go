@@ -55,8 +55,46 @@ func TestAtMost(t *testing.T) {
 					t.Errorf("%d bounds, limit %d: got %v, want %v", n, limit, got, want)
 				}
 				at.checkIntact(t)
-				if got := CountAtMost(bound, offset, limit); got != len(want) {
-					t.Errorf("%d bounds, limit %d: counted %d, want %d", n, limit, got, len(want))
+			}
+		}
+	})
+}
+
+// TestOpenRows wants a row open exactly where a bound is at most the limit and what its centroid and its lane have gone.
+func TestOpenRows(t *testing.T) {
+	forEachLevel(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(4, 4))
+		for _, rows := range []int{0, 1, 2, 100} {
+			for _, k := range []int{Lanes, 5 * Lanes} {
+				bound, drift, offset, limit := make([]uint16, rows*k), make([]uint16, k), make([]uint16, Lanes), make([]uint16, rows)
+				for _, width := range []int{1, 8, 14, 16} { // of the numbers in bits, the last reaching 65535
+					summary, want := guardedSlice(rows*Lanes, uint16(7)), []int32(nil)
+					any := func() uint16 { return uint16(rng.Uint32()) >> (16 - width) }
+					for j := range drift {
+						drift[j] = any()
+					}
+					for g := range offset {
+						offset[g] = any()
+					}
+					for i := range rows {
+						row, open := bound[i*k:(i+1)*k], false
+						limit[i] = any()
+						for j := range row {
+							row[j] = uint16(min(65535, int(limit[i])+int(drift[j])+rng.IntN(3*rows)-1))
+							least := min(65535, max(0, int(row[j])-int(drift[j]))+int(offset[j%Lanes]))
+							open = open || least <= min(65535, int(limit[i])+int(offset[j%Lanes]))
+						}
+						Summarize(summary.in[i*Lanes:(i+1)*Lanes], row, drift, offset)
+						if open {
+							want = append(want, int32(i))
+						}
+					}
+					at := guardedSlice(rows, int32(-1))
+					if got := at.in[:OpenRows(at.in, summary.in, offset, limit)]; !slices.Equal(got, want) {
+						t.Errorf("%d rows of %d bounds of %d bits: got %v, want %v", rows, k, width, got, want)
+					}
+					at.checkIntact(t)
+					summary.checkIntact(t)
 				}
 			}
 		}
@@ -86,6 +124,43 @@ func TestRaisedBoundsAreBounds(t *testing.T) {
 		RaiseBounds(bound, offset, at, dist, scale*1000, dim)
 		if bound[0] != 65535 || bound[1] != 65535 {
 			t.Errorf("bounds beyond 65535 are held at %d and %d", bound[0], bound[1])
+		}
+	})
+}
+
+// TestStepsOfScores wants bounds at or below the true distances, and by less than two steps.
+func TestStepsOfScores(t *testing.T) {
+	forEachLevel(t, func(t *testing.T) {
+		const dim, k, scale = 40, 37, 1000
+		for _, n := range []int{1, 7, 16, 33} {
+			rows, centroids := normals(6, n*dim), normals(7, k*dim)
+			copy(centroids, rows[:dim]) // at distance 0
+			book := NewCodebook(centroids, k, dim)
+			var p Panels
+			p.Pack(rows, dim)
+			scores, errs, least := make([]float32, k*n), make([]float32, n), make([]float32, n)
+			book.Scores(scores, errs, &p)
+			for i := range n {
+				least[i] = float32(SqDist64(rows[i*dim:(i+1)*dim], make([]float32, dim))*(1-0x1p-22)) - 2*errs[i]*(1+0x1p-20)
+			}
+			for j := range k {
+				dst := guardedSlice(n, int32(-1))
+				StepsOfScores(dst.in, scores[j*n:(j+1)*n], least, scale)
+				for i, got := range dst.in {
+					want := math.Sqrt(SqDist64(rows[i*dim:(i+1)*dim], centroids[j*dim:(j+1)*dim])) * scale
+					if !(float64(got) <= want && (want < 50 || float64(got) > want-3)) {
+						t.Errorf("row %d, centroid %d: bound %d, distance %g", i, j, got, want)
+					}
+				}
+				dst.checkIntact(t)
+			}
+		}
+		held := []int32{0}
+		if StepsOfScores(held, []float32{-1e20}, []float32{0}, 1e6); held[0] != 65535 {
+			t.Errorf("a bound beyond 65535 is held at %d", held[0])
+		}
+		if StepsOfScores(held, []float32{1}, []float32{0}, 1e6); held[0] != 0 {
+			t.Errorf("a bound below 0 is held at %d", held[0])
 		}
 	})
 }

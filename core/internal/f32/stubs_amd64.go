@@ -77,10 +77,15 @@ func peakAVX512(n int)
 //go:noescape
 func sqDistsAtAVX512(dst *float32, x *float32, rows *float32, at *int32, n int, dim int)
 
-// atMostAVX512 sets bit j%32 of mask[j/32] where bound[j] <= limit + offset[j], the sum held at 65535.
+// stepsAVX512 is its namesake for n a multiple of the lanes.
 //
 //go:noescape
-func atMostAVX512(mask *uint32, bound *uint16, offset *uint16, limit int, words int)
+func stepsAVX512(dst *int32, dist *float32, scale float32, n int)
+
+// stepsOfScoresAVX512 is its namesake for n a multiple of the lanes.
+//
+//go:noescape
+func stepsOfScoresAVX512(dst *int32, scores *float32, least *float32, scale float32, n int)
 
 // quantize16AVX512 is quantize16.
 //
@@ -165,10 +170,15 @@ func peakAVX2(n int)
 //go:noescape
 func sqDistsAtAVX2(dst *float32, x *float32, rows *float32, at *int32, n int, dim int)
 
-// atMostAVX2 sets bit j%32 of mask[j/32] where bound[j] <= limit + offset[j], the sum held at 65535.
+// stepsAVX2 is its namesake for n a multiple of the lanes.
 //
 //go:noescape
-func atMostAVX2(mask *uint32, bound *uint16, offset *uint16, limit int, words int)
+func stepsAVX2(dst *int32, dist *float32, scale float32, n int)
+
+// stepsOfScoresAVX2 is its namesake for n a multiple of the lanes.
+//
+//go:noescape
+func stepsOfScoresAVX2(dst *int32, scores *float32, least *float32, scale float32, n int)
 
 // quantize16AVX2 is quantize16.
 //
@@ -260,6 +270,26 @@ func bracketAVX2x2x2(low *float32, up *float32, panel *uint32, rows *uint32, par
 //go:noescape
 func bracketAVX2x2x1(low *float32, up *float32, panel *uint32, rows *uint32, params *float32, table *float32, slots int, stride int, words int, ahead *float32, step int)
 
+// atMostAVX2 sets bit j%32 of mask[j/32] where bound[j] <= limit + offset[j], the sum held at 65535.
+//
+//go:noescape
+func atMostAVX2(mask *uint32, bound *uint16, offset *uint16, limit int, words int)
+
+// atMostAVX512 is atMost for words times 16 bounds. It writes whole vectors, of which no more than counted are meant.
+//
+//go:noescape
+func atMostAVX512(at *int32, bound *uint16, offset *uint16, limit int, words int) int
+
+// openRowsAVX2 is openRows.
+//
+//go:noescape
+func openRowsAVX2(at *int32, summary *uint16, offset *uint16, limit *uint16, rows int) int
+
+// summarizeAVX2 is summarize for words times 16 bounds.
+//
+//go:noescape
+func summarizeAVX2(dst *uint16, bound *uint16, drift *uint16, offset *uint16, words int)
+
 // prefetchLines asks for cache lines from x on.
 //
 //go:noescape
@@ -349,83 +379,3 @@ func addTablesAVX2(dst *float32, least *float32, dots *float32, tables *[]float3
 //
 //go:noescape
 func atMost32AVX2(mask *uint32, v *float32, words int, limit float32)
-
-// roughTileVNNIx14x2 is roughTile for 14 rows and 32 centroids.
-//
-//go:noescape
-func roughTileVNNIx14x2(state *float32, panel *uint32, rows *uint8, alpha *float32, starts *int32, weight *float32, bias *float32, stride int, quads int, slot int, ahead *float32, step int)
-
-// roughTileVNNIx14x1 is roughTile for 14 rows and 16 centroids.
-//
-//go:noescape
-func roughTileVNNIx14x1(state *float32, panel *uint32, rows *uint8, alpha *float32, starts *int32, weight *float32, bias *float32, stride int, quads int, slot int, ahead *float32, step int)
-
-// roughTileVNNIx4x2 is roughTile for 4 rows and 32 centroids.
-//
-//go:noescape
-func roughTileVNNIx4x2(state *float32, panel *uint32, rows *uint8, alpha *float32, starts *int32, weight *float32, bias *float32, stride int, quads int, slot int, ahead *float32, step int)
-
-// roughTileVNNIx4x1 is roughTile for 4 rows and 16 centroids.
-//
-//go:noescape
-func roughTileVNNIx4x1(state *float32, panel *uint32, rows *uint8, alpha *float32, starts *int32, weight *float32, bias *float32, stride int, quads int, slot int, ahead *float32, step int)
-
-// roughTileAVX512x12x2 is roughTile for 12 rows and 32 centroids.
-//
-//go:noescape
-func roughTileAVX512x12x2(state *float32, panel *uint32, rows *uint8, alpha *float32, starts *int32, weight *float32, bias *float32, stride int, quads int, slot int, ahead *float32, step int)
-
-// roughTileAVX512x12x1 is roughTile for 12 rows and 16 centroids.
-//
-//go:noescape
-func roughTileAVX512x12x1(state *float32, panel *uint32, rows *uint8, alpha *float32, starts *int32, weight *float32, bias *float32, stride int, quads int, slot int, ahead *float32, step int)
-
-// roughTileAVX512x4x2 is roughTile for 4 rows and 32 centroids.
-//
-//go:noescape
-func roughTileAVX512x4x2(state *float32, panel *uint32, rows *uint8, alpha *float32, starts *int32, weight *float32, bias *float32, stride int, quads int, slot int, ahead *float32, step int)
-
-// roughTileAVX512x4x1 is roughTile for 4 rows and 16 centroids.
-//
-//go:noescape
-func roughTileAVX512x4x1(state *float32, panel *uint32, rows *uint8, alpha *float32, starts *int32, weight *float32, bias *float32, stride int, quads int, slot int, ahead *float32, step int)
-
-// roughTileAVX2x4x2 is roughTile for 4 rows and 16 centroids.
-//
-//go:noescape
-func roughTileAVX2x4x2(state *float32, panel *uint32, rows *uint8, alpha *float32, starts *int32, weight *float32, bias *float32, stride int, quads int, slot int, ahead *float32, step int)
-
-// roughTileAVX2x4x1 is roughTile for 4 rows and 8 centroids.
-//
-//go:noescape
-func roughTileAVX2x4x1(state *float32, panel *uint32, rows *uint8, alpha *float32, starts *int32, weight *float32, bias *float32, stride int, quads int, slot int, ahead *float32, step int)
-
-// roughTileAVX2x2x2 is roughTile for 2 rows and 16 centroids.
-//
-//go:noescape
-func roughTileAVX2x2x2(state *float32, panel *uint32, rows *uint8, alpha *float32, starts *int32, weight *float32, bias *float32, stride int, quads int, slot int, ahead *float32, step int)
-
-// roughTileAVX2x2x1 is roughTile for 2 rows and 8 centroids.
-//
-//go:noescape
-func roughTileAVX2x2x1(state *float32, panel *uint32, rows *uint8, alpha *float32, starts *int32, weight *float32, bias *float32, stride int, quads int, slot int, ahead *float32, step int)
-
-// roughCodesAVX512 is roughCodes.
-//
-//go:noescape
-func roughCodesAVX512(codes *int32, state *float32, rows int)
-
-// roughRowAVX512 is roughRow.
-//
-//go:noescape
-func roughRowAVX512(dst *uint8, row *float32, mean *float32, dim int) float32
-
-// roughCodesAVX2 is roughCodes.
-//
-//go:noescape
-func roughCodesAVX2(codes *int32, state *float32, rows int)
-
-// roughRowAVX2 is roughRow.
-//
-//go:noescape
-func roughRowAVX2(dst *uint8, row *float32, mean *float32, dim int) float32

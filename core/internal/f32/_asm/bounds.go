@@ -101,43 +101,194 @@ func sqDistsAt(l level) {
 }
 
 // atMost emits, for 32 bounds a word, a bit for each bound that is at most limit + offset, the sum saturated.
-func atMost(l level) {
-	TEXT("atMost"+l.name, NOSPLIT, "func(mask *uint32, bound, offset *uint16, limit, words int)")
-	Doc("atMost" + l.name + " sets bit j%32 of mask[j/32] where bound[j] <= limit + offset[j], the sum held at 65535.")
+func atMost() {
+	TEXT("atMostAVX2", NOSPLIT, "func(mask *uint32, bound, offset *uint16, limit, words int)")
+	Doc("atMostAVX2 sets bit j%32 of mask[j/32] where bound[j] <= limit + offset[j], the sum held at 65535.")
 	Pragma("noescape")
 	mask, bound, offset := Load(Param("mask"), GP64()), Load(Param("bound"), GP64()), Load(Param("offset"), GP64())
 	limit, words := GP64(), Load(Param("words"), GP64())
 	Load(Param("limit"), limit)
-	lim := l.vec()
+	lim, bits := YMM(), GP32()
 	VMOVD(limit.As32(), lim.AsX())
 	VPBROADCASTW(lim.AsX(), lim)
 	Label("loop")
 	TESTQ(words, words)
 	JZ(LabelRef("end"))
-	bits := GP32()
-	if l.width == 16 {
-		v, k := ZMM(), K()
-		VPADDUSW(Mem{Base: offset}, lim, v)
-		VPCMPUW(Imm(5), Mem{Base: bound}, v, k) // v not less than the bound
-		KMOVD(k, bits)
-	} else {
-		half := [2]reg.VecVirtual{YMM(), YMM()}
-		for h := range 2 {
-			b := YMM()
-			VPADDUSW(Mem{Base: offset, Disp: 32 * h}, lim, half[h])
-			VMOVDQU(Mem{Base: bound, Disp: 32 * h}, b)
-			VPMINUW(b, half[h], half[h])
-			VPCMPEQW(b, half[h], half[h])
-		}
-		VPACKSSWB(half[1], half[0], half[0])
-		VPERMQ(Imm(0b11011000), half[0], half[0])
-		VPMOVMSKB(half[0], bits)
+	half := [2]reg.VecVirtual{YMM(), YMM()}
+	for h := range 2 {
+		b := YMM()
+		VPADDUSW(Mem{Base: offset, Disp: 32 * h}, lim, half[h])
+		VMOVDQU(Mem{Base: bound, Disp: 32 * h}, b)
+		VPMINUW(b, half[h], half[h])
+		VPCMPEQW(b, half[h], half[h])
 	}
+	VPACKSSWB(half[1], half[0], half[0])
+	VPERMQ(Imm(0b11011000), half[0], half[0])
+	VPMOVMSKB(half[0], bits)
 	MOVL(bits, Mem{Base: mask})
 	ADDQ(Imm(4), mask)
 	ADDQ(Imm(64), bound)
 	ADDQ(Imm(64), offset)
 	DECQ(words)
+	JMP(LabelRef("loop"))
+	Label("end")
+	VZEROUPPER()
+	RET()
+}
+
+// listAtMost emits the numbers of the bounds that are at most limit + offset, 16 bounds a word; it writes up to 16 numbers
+// more than it counts.
+func listAtMost() {
+	TEXT("atMostAVX512", NOSPLIT, "func(at *int32, bound, offset *uint16, limit, words int) int")
+	Doc("atMostAVX512 is atMost for words times 16 bounds. It writes whole vectors, of which no more than counted are meant.")
+	Pragma("noescape")
+	at, bound, offset := Load(Param("at"), GP64()), Load(Param("bound"), GP64()), Load(Param("offset"), GP64())
+	limit, words := GP64(), Load(Param("words"), GP64())
+	Load(Param("limit"), limit)
+	lim, numbers, step := YMM(), ZMM(), ZMM()
+	VMOVD(limit.As32(), lim.AsX())
+	VPBROADCASTW(lim.AsX(), lim)
+	ramp := GLOBL("ramp16", RODATA|NOPTR)
+	for i := range 16 {
+		DATA(4*i, U32(i))
+	}
+	VMOVDQU32(ramp, numbers)
+	MOVL(U32(16), limit.As32())
+	VPBROADCASTD(limit.As32(), step)
+	n, bits := GP64(), GP64()
+	XORQ(n, n)
+	Label("loop")
+	TESTQ(words, words)
+	JZ(LabelRef("end"))
+	v, list, k := YMM(), ZMM(), K()
+	VPADDUSW(Mem{Base: offset}, lim, v)
+	VPCMPUW(Imm(5), Mem{Base: bound}, v, k) // v not less than the bound
+	VPCOMPRESSD_Z(numbers, k, list)         // to memory it would take ten times as long
+	KMOVW(k, bits.As32())
+	POPCNTQ(bits, bits)
+	VMOVDQU32(list, Mem{Base: at, Index: n, Scale: 4})
+	ADDQ(bits, n)
+	VPADDD(step, numbers, numbers)
+	ADDQ(Imm(32), bound)
+	ADDQ(Imm(32), offset)
+	DECQ(words)
+	JMP(LabelRef("loop"))
+	Label("end")
+	Store(n, ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}
+
+// openRows emits, for rows of 16 summaries, a look for any that is at most limit + offset, the sum saturated; at takes
+// the numbers of those rows.
+func openRows() {
+	TEXT("openRowsAVX2", NOSPLIT, "func(at *int32, summary, offset, limit *uint16, rows int) int")
+	Doc("openRowsAVX2 is openRows.")
+	Pragma("noescape")
+	at, summary, limit := Load(Param("at"), GP64()), Load(Param("summary"), GP64()), Load(Param("limit"), GP64())
+	rows := Load(Param("rows"), GP64())
+	offset := YMM()
+	VMOVDQU(Mem{Base: Load(Param("offset"), GP64())}, offset)
+	i, n := GP64(), GP64()
+	XORQ(i, i)
+	XORQ(n, n)
+	Label("loop")
+	CMPQ(i, rows)
+	JGE(LabelRef("end"))
+	lim, bound, bits := YMM(), YMM(), GP32()
+	VPBROADCASTW(Mem{Base: limit}, lim)
+	VPADDUSW(offset, lim, lim)
+	VMOVDQU(Mem{Base: summary}, bound)
+	VPMINUW(bound, lim, lim)
+	VPCMPEQW(bound, lim, lim)
+	VPMOVMSKB(lim, bits)
+	MOVL(i.As32(), Mem{Base: at, Index: n, Scale: 4}) // written over by the next, unless it counts
+	CMPL(bits, Imm(1))
+	SBBQ(I8(-1), n) // n+1-carry, carry meaning no bit
+	ADDQ(Imm(32), summary)
+	ADDQ(Imm(2), limit)
+	INCQ(i)
+	JMP(LabelRef("loop"))
+	Label("end")
+	Store(n, ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}
+
+// summarize emits the least bound less offset of every 16th column, plus the offset of the summary, both saturated.
+func summarize() {
+	TEXT("summarizeAVX2", NOSPLIT, "func(dst, bound, drift, offset *uint16, words int)")
+	Doc("summarizeAVX2 is summarize for words times 16 bounds.")
+	Pragma("noescape")
+	dst, bound, drift := Load(Param("dst"), GP64()), Load(Param("bound"), GP64()), Load(Param("drift"), GP64())
+	words := Load(Param("words"), GP64())
+	least := YMM()
+	VPCMPEQD(least, least, least)
+	Label("loop")
+	TESTQ(words, words)
+	JZ(LabelRef("end"))
+	v := YMM()
+	VMOVDQU(Mem{Base: bound}, v)
+	VPSUBUSW(Mem{Base: drift}, v, v)
+	VPMINUW(v, least, least)
+	ADDQ(Imm(32), bound)
+	ADDQ(Imm(32), drift)
+	DECQ(words)
+	JMP(LabelRef("loop"))
+	Label("end")
+	offset := Load(Param("offset"), GP64())
+	VPADDUSW(Mem{Base: offset}, least, least)
+	VMOVDQU(least, Mem{Base: dst})
+	VZEROUPPER()
+	RET()
+}
+
+// steps emits the roots of squared distances in steps of 1/scale, rounded down and held at 65535, whole vectors of them.
+// The squared distances are given or, ofScores, least - 2*score and not below 0.
+func steps(l level, ofScores bool) {
+	name, args, at := "steps"+l.name, "func(dst *int32, dist *float32, scale float32, n int)", 16
+	if ofScores {
+		name, args, at = "stepsOfScores"+l.name, "func(dst *int32, scores, least *float32, scale float32, n int)", 24
+	}
+	TEXT(name, NOSPLIT, args)
+	Doc(name + " is its namesake for n a multiple of the lanes.")
+	Pragma("noescape")
+	dst, n := Load(Param("dst"), GP64()), Load(Param("n"), GP64())
+	var dist, least reg.Register
+	if ofScores {
+		dist, least = Load(Param("scores"), GP64()), Load(Param("least"), GP64())
+	} else {
+		dist = Load(Param("dist"), GP64())
+	}
+	scale, most, none, bits := l.vec(), l.vec(), l.vec(), GP32()
+	VBROADCASTSS(NewParamAddr("scale", at), scale)
+	MOVL(U32(0x477fff00), bits) // 65535
+	VMOVD(bits, most.AsX())
+	VBROADCASTSS(most.AsX(), most)
+	zero(none)
+	Label("loop")
+	TESTQ(n, n)
+	JZ(LabelRef("end"))
+	v := l.vec()
+	if ofScores {
+		s := l.vec()
+		VMOVUPS(Mem{Base: dist}, s)
+		VADDPS(s, s, s)
+		VMOVUPS(Mem{Base: least}, v)
+		VSUBPS(s, v, v)
+		VMAXPS(none, v, v)
+		VSQRTPS(v, v)
+		ADDQ(U32(l.bytes()), least)
+	} else {
+		VSQRTPS(Mem{Base: dist}, v)
+	}
+	VMULPS(scale, v, v)
+	VMINPS(most, v, v)
+	VCVTTPS2DQ(v, v)
+	VMOVUPS(v, Mem{Base: dst})
+	ADDQ(U32(l.bytes()), dist)
+	ADDQ(U32(l.bytes()), dst)
+	SUBQ(U32(l.width), n)
 	JMP(LabelRef("loop"))
 	Label("end")
 	VZEROUPPER()

@@ -25,7 +25,8 @@ func main() {
 		exact(l, 2)
 		peak(l)
 		sqDistsAt(l)
-		atMost(l)
+		steps(l, false)
+		steps(l, true)
 		quantize16(l)
 		dots16At(l)
 		measure(l)
@@ -40,10 +41,13 @@ func main() {
 			}
 		}
 	}
+	atMost()
+	listAtMost()
+	openRows()
+	summarize()
 	prefetch()
 	elementwise()
 	beam()
-	rough()
 	Generate()
 }
 
