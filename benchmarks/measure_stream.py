@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,8 @@ def stream(bench: Bench) -> Section:
         ["rows x columns", "fit: anonymous memory", "fit: time", "encode: anonymous memory", "encode: time"],
     )
     RESULTS.mkdir(exist_ok=True)
+    if shutil.disk_usage(RESULTS).free < 1.5 * size:
+        raise MissingError(f"the disk has no room for a file of {size / 1e9:.1f} GB")
     most, different = 0.0, 0
     for dim in (128, 384, 768):
         rows = size // (4 * dim)
