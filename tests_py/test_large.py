@@ -83,7 +83,7 @@ def test_a_file_that_is_shortened(tmp_path, call):
         import numpy as np
         from semantic_id import RQKMeans, _large
         _large.LARGE = 1
-        model = RQKMeans(2, 8, random_state=0, max_iter=2, tol=1).fit(np.random.default_rng(0).normal(size=(100, 24)))
+        model = RQKMeans(2, 8, random_state=0, tol=1).fit(np.random.default_rng(0).normal(size=(100, 24)))
         x = np.load("x.npy", mmap_mode="r")
         open("x.npy", "r+b").truncate(100_000)
         try:
