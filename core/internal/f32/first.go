@@ -94,11 +94,10 @@ func (f *firstPass) set(l cpu.Level, s *space, dim int) {
 			norm, scale, sum = f.round(row, c)
 			bias = float32(s.half[j])
 			if shape.perWord == 4 {
-				for i, v := range as8(row)[:dim] {
-					offset -= int32(v) - 128
-					as8(row)[i] = v ^ 128
+				for w, v := range row[:f.words] { // to signed bytes, each 128 less
+					offset += 4*128 - int32(v&255+v>>8&255+v>>16&255+v>>24)
+					row[w] = v ^ 0x80808080
 				}
-				clear(as8(row)[dim:])
 				offset *= 128 // rows hold 128 for 0
 			}
 		}
