@@ -35,28 +35,37 @@ def error_against_time(path: Path, curves: Mapping[str, Sequence[Point]], points
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(8.4, 5))
+    axes.set_xscale("log")
     for name, curve in curves.items():
-        colour, marker, label = _STYLE[name]
+        colour, marker, _ = _STYLE[name]
         seconds, errors = zip(*sorted(curve), strict=True)
-        front = 3 if name == "ours" else 2
-        axes.plot(seconds, errors, marker + "-", color=colour, label=label.replace("\n", " "), zorder=front,
+        axes.plot(seconds, errors, marker + "-", color=colour, zorder=3 if name == "ours" else 2,
                   linewidth=2.4 if name == "ours" else 1.3, markersize=7 if name == "ours" else 5.5)  # fmt: skip
     for name, (seconds, error) in points.items():
         colour, marker, label = _STYLE[name]
         axes.plot(seconds, error, marker, color=colour, markersize=10)
-        axes.annotate(
-            label, (seconds, error), (0, 9), textcoords="offset points", color=colour, fontsize=9, ha="center"
-        )
-    lowest = min(e for curve in curves.values() for _, e in curve)
-    axes.set_ylim(lowest * 0.994, lowest * 1.07)
-    axes.set_xscale("log")
+        axes.annotate(label, (seconds, error), (0, -9), textcoords="offset points", color=colour, fontsize=9,
+                      ha="center", va="top")  # fmt: skip
+    ends = {name: max(curve) for name, curve in curves.items()}
+    low, high = 0.994 * min(e for _, e in ends.values()), 1.035 * max(e for _, e in ends.values())
+    placed: list[Point] = []
+    for name, (seconds, error) in sorted(ends.items(), key=lambda end: -end[1][1]):
+        y = error
+        for x, above in placed:  # labels of curves that end at about the same place go below each other
+            if max(x / seconds, seconds / x) < 4:
+                y = min(y, above - 0.035 * (high - low))
+        placed.append((seconds, y))
+        axes.text(1.1 * seconds, y, _STYLE[name][2].replace("\n", " "), color=_STYLE[name][0], fontsize=9, va="center",
+                  fontweight="bold" if name == "ours" else "normal")  # fmt: skip
+    axes.set_ylim(low, high)
+    times = [s for curve in curves.values() for s, _ in curve] + [s for s, _ in points.values()]
+    axes.set_xlim(0.8 * min(times), 2.2 * max(times))
     axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda s, _: f"{s:g} s"))
     axes.yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda e, _: f"{1e3 * e:.3f}"))
     axes.set_xlabel("time of the fit, median over the seeds")
     axes.set_ylabel("decode error, mean squared per element, times 1000")
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=9)
     figure.tight_layout()
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, metadata={"Date": None})

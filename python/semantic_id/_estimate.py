@@ -15,14 +15,13 @@ from ._params import check_int
 from ._threads import usable_memory
 
 # The model of the time of a fit: passes that a level comes to, a pass being one search for the nearest of all centroids
-# for all rows, which is measured on this machine. python benchmarks/run.py --only estimate prints these three anew.
+# for all rows, which is measured on this machine. python benchmarks/run.py --only estimate prints these two anew.
 PASSES = {
-    "bounded": 88.0,  # where bounds let most distances be skipped
+    "bounded": 67.0,  # where bounds let most distances be skipped
     "plain": 98.0,
-    "start": 88.0,  # of the sampled rows, in as many dimensions as the subspaces of the start have together
 }
-_START_DIMS = 120  # 8 + 16 + 32 + 64
 _START_ROWS = 32  # a centroid, that the start samples
+_START_DIMS = 120  # 8 + 16 + 32 + 64, of the subspaces that the start projects them to
 
 _TRIAL = 1e8  # multiplications in the trial: a few milliseconds
 _RUNTIME = 8 << 20  # bytes that the library holds whatever the data
@@ -159,7 +158,7 @@ def estimate(n: int, d: int, levels: int = 4, clusters: int | list[int] = 256) -
         d=d,
         n_clusters=tuple(sizes),
         threads=threads,
-        fit_seconds=sum(_fit_seconds(n, d, min(k, n), restarts, rate[k]) for k in sizes),
+        fit_seconds=restarts * sum(PASSES[kind_of_fit(d, k)] * n * d * min(k, n) * rate[k] for k in sizes),
         encode_seconds=sum(n * d * k * rate[k] for k in sizes),
         input_bytes=4 * n * d,
         fit_bytes=fit,
@@ -193,15 +192,9 @@ def _seconds_per_product(k: int, d: int, threads: int) -> float:
     return best / (rows * k * d)
 
 
-def _fit_seconds(n: int, d: int, k: int, restarts: int, rate: float) -> float:
-    return rate * sum(PASSES[kind] * products for kind, products in products_of_fit(n, d, k, restarts).items())
-
-
-def products_of_fit(n: int, d: int, k: int, restarts: int) -> dict[str, float]:
-    """Return the multiplications in one pass of each kind of `PASSES`, for one level."""
-    sampled = min(n, max(_START_ROWS * k, 4096))
-    whole, start = float(restarts * n * d * k), float(restarts * sampled * min(_START_DIMS, d) * k)
-    return {"bounded" if _is_bounded(d, k) else "plain": whole, "start": start}
+def kind_of_fit(d: int, k: int) -> str:
+    """Return which of `PASSES` holds for a level."""
+    return "bounded" if _is_bounded(d, k) else "plain"
 
 
 def _is_bounded(d: int, k: int) -> bool:
