@@ -17,14 +17,14 @@ from ._threads import usable_memory
 # The model of the time of a fit: passes that a level comes to, a pass being one search for the nearest of all centroids
 # for all rows, which is measured on this machine. python benchmarks/run.py --only estimate prints these two anew.
 PASSES = {
-    "bounded": 67.0,  # where bounds let most distances be skipped
-    "plain": 98.0,
+    "bounded": 55.0,  # where bounds let most distances be skipped
+    "plain": 94.0,
 }
 _START_ROWS = 32  # a centroid, that the start samples
 _START_DIMS = 120  # 8 + 16 + 32 + 64, of the subspaces that the start projects them to
 
 _TRIAL = 1e8  # multiplications in the trial: a few milliseconds
-_RUNTIME = 8 << 20  # bytes that the library holds whatever the data
+_RUNTIME = 12 << 20  # bytes that the library holds whatever the data
 _FEW_ROWS = 32  # rows a centroid; with fewer, centroids follow single rows
 _COLLISIONS = 0.01  # the share of rows that advice starts at
 
@@ -199,7 +199,12 @@ def kind_of_fit(d: int, k: int) -> str:
 
 def _is_bounded(d: int, k: int) -> bool:
     """Tell whether a fit keeps bounds of distances (core/kmeans/bounds.go, boundsFit)."""
-    return k >= 8 and 2 * k <= 0.4 * 4 * d
+    return k >= 8 and _bounds_bytes(k) <= 0.4 * 4 * d
+
+
+def _bounds_bytes(k: int) -> int:
+    """Return the memory of the bounds of a row: 16 bits a centroid, in whole lanes of 16, a summary, and one more."""
+    return 32 * ((k + 15) // 16) + 36
 
 
 # --- memory ---
@@ -213,7 +218,7 @@ def _fit_bytes(n: int, d: int, sizes: list[int], threads: int, lean: bool) -> in
         held += n * row  # what a level leaves over
     most = 0
     for k in (min(k, n) for k in sizes):
-        bounds = 2 * n * k + 4 * n if _is_bounded(d, k) else 0
+        bounds = n * _bounds_bytes(k) if _is_bounded(d, k) else 0
         if lean:
             bounds = min(bounds, int(0.06 * n * row))
         sums = 12 * k * d * (1 + threads)
