@@ -26,7 +26,7 @@ class MissingError(Exception):
 
 def python_of(program: str) -> str:
     """Return the interpreter to run `program` with; an environment that lacks is made first."""
-    if program == "ours":
+    if program.startswith("ours"):
         return sys.executable
     name = "semantic-id-0.2.5" if program.startswith("0.2.5") else "peers"
     folder = HERE / f".venv-{name}"

@@ -62,6 +62,20 @@ class SemanticIdBatches(SemanticId):
         return self.model.encode(x, batch_size=2048)
 
 
+class SemanticIdBeam(SemanticId):
+    """This package, encoding with a beam, and refined for one if asked."""
+
+    beam = 1
+
+    def fit(self, x: Floats, levels: int, clusters: int, seed: int, refine: int = 0, **settings: Any) -> None:
+        super().fit(x, levels, clusters, seed, **settings)
+        if refine:
+            self.model.refine(x, beam_size=refine)
+
+    def encode(self, x: Floats) -> Codes:
+        return self.model.encode(x, beam_size=self.beam)
+
+
 class FaissRQ:
     """faiss.ResidualQuantizer, beam 1."""
 
@@ -108,6 +122,31 @@ class FaissRQTables(FaissRQ):
     """The same, encoding by tables of scalar products."""
 
     lut = 1
+
+
+class FaissRQBeam(FaissRQTables):
+    """The same, trained and encoding with beams."""
+
+    def fit(self, x: Floats, levels: int, clusters: int, seed: int, beam: int = 1, way: str = "default") -> None:
+        rq = self.api.ResidualQuantizer
+        self._empty(levels, clusters, x.shape[1])
+        self.rq.train_type |= {
+            "default": 0,
+            "top_beam": rq.Train_top_beam,
+            "refine_codebook": rq.Train_refine_codebook,
+        }[way]
+        self.rq.max_beam_size = beam
+        self.rq.cp.seed = seed
+        self.rq.cp.min_points_per_centroid = 1  # or it warns of few rows
+        self.rq.train(x)
+
+    @property
+    def beam(self) -> int:
+        return int(self.rq.max_beam_size)
+
+    @beam.setter
+    def beam(self, beam: int) -> None:
+        self.rq.max_beam_size = beam
 
 
 class Levels:
@@ -230,10 +269,12 @@ class SuperKMeansHierarchical(SuperKMeans):
 
 PROGRAMS: dict[str, type[Any]] = {
     "ours": SemanticId,
+    "ours-beam": SemanticIdBeam,
     "0.2.5": SemanticId,
     "0.2.5-batches": SemanticIdBatches,
     "faiss-rq": FaissRQ,
     "faiss-rq-tables": FaissRQTables,
+    "faiss-beam": FaissRQBeam,
     "faiss-kmeans": FaissKMeans,
     "faiss-progressive": FaissProgressive,
     "sklearn": SklearnLloyd,

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import measure_beam
 import measure_encode
 import measure_estimate
 import measure_fit
@@ -37,6 +38,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Section | list[Section]]] = {
     "one-row": measure_encode.one_row,
     "fit": measure_fit.fit,
     "restarts": measure_fit.restarts,
+    "beam": measure_beam.beam,
     "growth": measure_growth.growth,
     "memory": measure_memory.memory,
     "estimate": measure_estimate.estimate,

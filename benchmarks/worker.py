@@ -54,6 +54,10 @@ class Tasks:
         """Return what importing the program took, in bytes."""
         return self.loaded
 
+    def use_beam(self, beam: int) -> None:
+        """Encode with this beam from now on, in a program that has one."""
+        self.program.beam = beam
+
     def encode(self) -> float:
         """Encode, and return the seconds it took."""
         start = time.perf_counter()
