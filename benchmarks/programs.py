@@ -138,7 +138,9 @@ class FaissRQBeam(FaissRQTables):
         self.rq.max_beam_size = beam
         self.rq.cp.seed = seed
         self.rq.cp.min_points_per_centroid = 1  # or it warns of few rows
+        self.rq.use_beam_LUT = 0  # the tables are not there before the end
         self.rq.train(x)
+        self.rq.use_beam_LUT = 1
 
     @property
     def beam(self) -> int:
