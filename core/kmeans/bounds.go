@@ -33,6 +33,8 @@ type bounds struct {
 	rough     rough
 	laneGone  []float64 // one a lane: the sum of the farthest moves among its centroids
 	laneDrift []uint16  // the same in steps, rounded up
+
+	scratch []*boundsScratch // of assign, one a goroutine; kept, as memory is promised
 }
 
 const (
@@ -153,12 +155,14 @@ func (b *bounds) steps(d float64) uint16 {
 // centroids were before the last move.
 func (b *bounds) assign(ctx context.Context, x Rows, centroids core.Matrix, labels []int32) error {
 	b.rough.set(centroids)
-	scratch := make([]*boundsScratch, par.Threads())
+	if len(b.scratch) < par.Threads() {
+		b.scratch = make([]*boundsScratch, par.Threads())
+	}
 	return par.Chunks(ctx, len(b.upper), taskRows, func(worker, lo, hi int) {
-		m := scratch[worker]
+		m := b.scratch[worker]
 		if m == nil {
 			m = newBoundsScratch(b.k, x.Dim())
-			scratch[worker] = m
+			b.scratch[worker] = m
 		}
 		for i := lo; i < hi; i++ {
 			m.limit[i-lo] = b.steps(float64(b.upper[i]) + b.gone[labels[i]])

@@ -57,7 +57,6 @@ func (l *lloyd) run(ctx context.Context) error {
 	l.sums = newSums(l.k, l.x.Dim())
 	l.moved = make([]float64, l.k)
 	l.distinct = true
-	l.scratch = l.x.Scratch(taskRows)
 	if err := l.assign(ctx); err != nil {
 		return err
 	}
@@ -127,6 +126,9 @@ func (l *lloyd) assign(ctx context.Context) error {
 		if first = len(l.bounds.upper); first == l.x.Len() {
 			return nil
 		}
+	}
+	if len(l.scratch) < par.Threads() {
+		l.scratch = l.x.Scratch(taskRows)
 	}
 	l.book.Set(l.centroids.Data, l.k, l.x.Dim())
 	return par.Chunks(ctx, l.x.Len()-first, taskRows, func(worker, lo, hi int) {
