@@ -21,7 +21,7 @@ import (
 type Params struct {
 	K        int     // centroids, from 1 to the number of rows
 	MaxIter  int     // most iterations over all rows, of single rows moved and of Lloyd, at least 1; the last is Lloyd's
-	Tol      float64 // stop when the summed squared centroid shift is <= Tol × the mean column variance, or an iteration takes <= Tol/10 of the inertia away; 0: when no label moves
+	Tol      float64 // stop when the summed squared centroid shift is <= Tol × the mean column variance, or an iteration takes <= Tol/5 of the inertia away; 0: when no label moves
 	Restarts int     // runs from different seeds, at least 1; the one of least inertia is kept
 	Seed     uint64
 

@@ -42,7 +42,7 @@ type lloyd struct {
 const (
 	overIters  = 12  // iterations that step beyond the means, at most half of those allowed
 	overshoot  = 0.9 // how far beyond in the first, as a share of the step; the last go nearly to the mean
-	stallShare = 0.1 // of Tol, what an iteration must take from the inertia
+	stallShare = 0.2 // of Tol, what an iteration must take from the inertia
 )
 
 // run iterates until the labels stay, the centroids have settled to tol, the inertia hardly falls any more, or maxIter.
