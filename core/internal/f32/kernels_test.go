@@ -251,27 +251,6 @@ func TestSqDists64(t *testing.T) {
 	})
 }
 
-func TestPackIndex(t *testing.T) {
-	forEachLevel(t, func(t *testing.T) {
-		const dim = 6
-		rows := normals(1, 40*dim)
-		index := make([]int32, 75)
-		for i := range index {
-			index[i] = int32(i * 17 % 40)
-		}
-		var p Panels
-		p.Pack(normals(3, 200*dim), dim) // what was there before must not show
-		p.PackIndex(rows, dim, index)
-		point, dst := normals(2, dim), make([]float64, len(index))
-		p.SqDists64(dst, point)
-		for i, at := range index {
-			if want := distance(rows[int(at)*dim:][:dim], point); dst[i] != want {
-				t.Fatalf("row %d of the list: %v, want %v", i, dst[i], want)
-			}
-		}
-	})
-}
-
 // TestElementwise wants the bits of the definition: each operation rounded by itself.
 func TestElementwise(t *testing.T) {
 	forEachLevel(t, func(t *testing.T) {

@@ -37,40 +37,6 @@ func (b *Codebook) nearest32(s *scratch, codes []int32, rows []float32) {
 	b.nearestRows(s, codes, rows)
 }
 
-// NearestBounds is Nearest with bounds of distances (not squared, and rounded outwards): upper[i] is at least that of row
-// i to the centroid its code names, and lower[i] at most that to any other centroid that is not a copy of this one. They
-// are +Inf and 0 where float32 overflows. It panics if the lengths do not fit.
-func (b *Codebook) NearestBounds(codes []int32, upper, lower, rows []float32) {
-	b.check(len(codes), rows)
-	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
-	for len(codes) > 0 {
-		n := min(blockRows(b.level, b.Dim), len(codes))
-		b.nearestBlock(s, codes[:n], rows)
-		s.bounds(upper[:n], lower[:n])
-		codes, upper, lower, rows = codes[n:], upper[n:], lower[n:], rows[n*b.Dim:]
-	}
-}
-
-// NearestPanels is NearestBounds for packed rows; upper and lower may be nil. It panics if the lengths do not fit.
-func (b *Codebook) NearestPanels(codes []int32, upper, lower []float32, p *Panels) {
-	b.checkPanels(len(codes), p)
-	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
-	b.plain.search(s, b.level, p, p.data)
-	s.certify(&b.plain, p)
-	for i := range codes {
-		if codes[i] = s.ids[i]; s.flagged[i] {
-			s.row = resize(s.row, b.Dim)
-			p.row(s.row, i)
-			b.nearestRows(s, codes[i:i+1], s.row)
-		}
-	}
-	if upper != nil {
-		s.bounds(upper[:len(codes)], lower[:len(codes)])
-	}
-}
-
 // Scores sets dst[j*p.Rows+i] to the score r·c - |c|²/2 of row i and centroid j, in float32: half of |r|² less the squared
 // distance. No score of row i is off by more than errs[i], which is +Inf where float32 may overflow; errs may be nil. It
 // panics if the lengths do not fit.
@@ -174,7 +140,7 @@ func (s *space) search(t *scratch, l cpu.Level, p *Panels, ahead []float32) {
 // certify works out, for each row that search went over, its best score and id, and whether float64 must settle it.
 func (t *scratch) certify(s *space, p *Panels) {
 	n, lanes := p.Rows, shapes[p.level].lanes
-	t.ids, t.flagged, t.limits = resize(t.ids, n), resize(t.flagged, n), resize(t.limits, n)
+	t.ids, t.flagged = resize(t.ids, n), resize(t.flagged, n)
 	for first := 0; first < n; first += lanes {
 		state, norms := t.state[3*first:][:3*lanes], p.norms[2*first:][:2*lanes]
 		for i := range min(lanes, n-first) {
@@ -182,30 +148,7 @@ func (t *scratch) certify(s *space, p *Panels) {
 			e := s.bound.row(norm, norms[lanes+i])
 			t.ids[first+i] = int32(math.Float32bits(state[2*lanes+i]))
 			t.flagged[first+i] = !(best-second > 2*e) // so written, NaN is flagged too
-			t.limits[first+i] = limits{best, second, float64(norm), e, s.bound.grow}
 		}
-	}
-}
-
-// limits is what bounds of a row's distances follow from.
-type limits struct{ best, second, norm, e, grow float64 }
-
-// bounds writes the bounds that NearestBounds promises.
-func (t *scratch) bounds(upper, lower []float32) {
-	for i := range upper {
-		l := t.limits[i]
-		if !(l.e < math.Inf(1)) {
-			upper[i], lower[i] = float32(math.Inf(1)), 0
-			continue
-		}
-		e := l.e
-		if t.flagged[i] { // the code may name another centroid than that of the best score, one as good within the error
-			e *= 2
-		}
-		// |r-c|² = |r|² - 2S, and |r|² is within a factor of grow of norm but for what the constants cover.
-		u := math.Sqrt(max(0, l.norm*l.grow-2*(l.best-e)) + 0x1p-120)
-		v := math.Sqrt(max(0, l.norm/l.grow-2*(l.second+e)-0x1p-120))
-		upper[i], lower[i] = float32(u*(1+0x1p-22)), float32(v*(1-0x1p-22))
 	}
 }
 
@@ -311,7 +254,6 @@ type scratch struct {
 	state   []float32 // per panel: best, second and id of each lane
 	ids     []int32   // per row, as are the next two
 	flagged []bool
-	limits  []limits
 
 	shifted, shiftedRows []float32 // less the centroids' mean
 	row                  []float32

@@ -1,78 +1,10 @@
 package f32
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
 )
-
-// checkBounds holds codes and bounds against the definition. It returns how much farther apart the bounds of the code's
-// own distance are than they need be, relative to the distance, at worst.
-func checkBounds(t *testing.T, what string, codes []int32, upper, lower, rows, centroids []float32, k, dim int) (loose float64) {
-	t.Helper()
-	for i, got := range codes {
-		row := rows[i*dim:][:dim]
-		if want := oracle(row, centroids, k); got != want {
-			t.Fatalf("%s: row %d: code %d, want %d", what, i, got, want)
-		}
-		own := math.Sqrt(distance(row, centroids[int(got)*dim:][:dim]))
-		if !(float64(upper[i]) >= own*(1-1e-12)) && own == own {
-			t.Fatalf("%s: row %d: upper bound %g of the distance %g", what, i, upper[i], own)
-		}
-		loose = max(loose, float64(upper[i])/own-1)
-		for j := range k {
-			c := centroids[j*dim:][:dim]
-			if j == int(got) || equal(c, centroids[int(got)*dim:][:dim]) {
-				continue
-			}
-			if other := math.Sqrt(distance(row, c)); !(float64(lower[i]) <= other*(1+1e-12)) && other == other {
-				t.Fatalf("%s: row %d: lower bound %g of the distance %g to centroid %d", what, i, lower[i], other, j)
-			}
-		}
-	}
-	return loose
-}
-
-func TestNearestBounds(t *testing.T) {
-	cases := append([]hardCase{{"normal", atScale(1, 1)}}, hardCases...)
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			forEachLevel(t, func(t *testing.T) {
-				for _, s := range []struct{ n, k, dim int }{{1, 1, 1}, {70, 40, 1}, {70, 3, 2}, {5, 14, 16}, {70, 33, 33}, {20, 100, 64}, {20, 5, 384}} {
-					r := rand.New(rand.NewPCG(uint64(s.k), uint64(s.dim)))
-					rows, centroids := c.make(r, s.n, s.k, s.dim)
-					b := NewCodebook(centroids, s.k, s.dim)
-					codes := guardedSlice[int32](s.n, -7)
-					upper, lower := guardedSlice[float32](s.n, -7), guardedSlice[float32](s.n, -7)
-					checkGuards := func() { codes.checkIntact(t); upper.checkIntact(t); lower.checkIntact(t) }
-
-					b.NearestBounds(codes.in, upper.in, lower.in, rows)
-					checkGuards()
-					loose := checkBounds(t, fmt.Sprintf("%+v", s), codes.in, upper.in, lower.in, rows, centroids, s.k, s.dim)
-					if c.name == "normal" && s.dim > 16 && loose > 3e-6+5e-8*float64(s.dim) {
-						t.Errorf("%+v: upper bounds are %g too high", s, loose)
-					}
-
-					var p Panels
-					index := make([]int32, s.n)
-					gathered := make([]float32, 0, len(rows))
-					for i := range index {
-						index[i] = int32(r.IntN(s.n))
-						gathered = append(gathered, rows[int(index[i])*s.dim:][:s.dim]...)
-					}
-					p.PackIndex(rows, s.dim, index)
-					b.NearestPanels(codes.in, upper.in, lower.in, &p)
-					checkGuards()
-					checkBounds(t, fmt.Sprintf("panels, %+v", s), codes.in, upper.in, lower.in, gathered, centroids, s.k, s.dim)
-					clear(codes.in)
-					b.NearestPanels(codes.in, nil, nil, &p)
-					checkBounds(t, fmt.Sprintf("panels, codes only, %+v", s), codes.in, upper.in, lower.in, gathered, centroids, s.k, s.dim)
-				}
-			})
-		})
-	}
-}
 
 // TestFewRowsNeedFloat64 counts the rows that float32 leaves open, on data like that of users: points around centers,
 // unit length, and the same far from the origin.

@@ -25,11 +25,6 @@ func (p *Panels) Pack(rows []float32, dim int) {
 	p.packAll(cpu.Use(), rows, dim)
 }
 
-// PackIndex takes the rows that index lists, in that order, and a row as often as it is listed.
-func (p *Panels) PackIndex(rows []float32, dim int, index []int32) {
-	p.pack(cpu.Use(), rows, dim, len(index), func(i int) int { return int(index[i]) * dim })
-}
-
 func (p *Panels) packAll(l cpu.Level, rows []float32, dim int) {
 	p.pack(l, rows, dim, len(rows)/dim, func(i int) int { return i * dim })
 }

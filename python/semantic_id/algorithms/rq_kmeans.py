@@ -50,7 +50,8 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         last iteration is Lloyd's; with more all are Lloyd's.
     tol : float, default=1e-4
         A level has converged when the summed squared shift of its centroids is at most `tol` times the mean variance
-        of the columns.
+        of the columns, or when an iteration lowers the inertia by at most a fifth of `tol` of it. 0: when no code
+        changes.
     random_state : None, int, numpy.random.Generator or numpy.random.RandomState, default=None
         Equal integers give equal codebooks and codes on any number of threads and any CPU. None differs from run to
         run.
