@@ -55,14 +55,6 @@ func (p *Panels) normsOf(i int) (norm, prefix float32) {
 }
 
 // row copies row i into dst.
-func (p *Panels) row(dst []float32, i int) {
-	lanes := shapes[p.level].lanes
-	panel := p.data[i/lanes*lanes*p.Dim+i%lanes:]
-	for d := range dst {
-		dst[d] = panel[d*lanes]
-	}
-}
-
 // SqDists64 sets dst[j*Rows+i] to SqDist64 of row i and point j, row-major in points, Dim elements each. It panics
 // unless len(dst) is Rows times the number of points.
 func (p *Panels) SqDists64(dst []float64, points []float32) {
