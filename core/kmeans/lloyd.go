@@ -89,6 +89,7 @@ func (l *lloyd) run(ctx context.Context) error {
 			break
 		}
 		if beyond == 0 && l.bounds == nil && !l.plain && boundsFit(l.x.Dim(), l.k, l.spread) {
+			giveBack(l.x)
 			l.bounds = newBounds(boundedRows(l.x, l.k), l.k, l.spread)
 			if err := l.bounds.fill(ctx, l.x, l.centroids, l.labels, &l.book); err != nil {
 				return err

@@ -19,14 +19,14 @@ type sums struct {
 	rows    []float64 // K*D
 	weight  []float64 // K
 	count   []int     // rows of positive weight in each cluster
-	partial []float64 // K*D, of one chunk
+	partial []float64 // K*D, of one chunk; nil while there was only one
 	updates int       // since the last remake
 	changed []int32   // the rows of the last update; kept, as memory is promised
 	piece   []float32 // scratch of Rows.pieces
 }
 
 func newSums(k, dim int) *sums {
-	return &sums{rows: make([]float64, k*dim), weight: make([]float64, k), count: make([]int, k), partial: make([]float64, k*dim)}
+	return &sums{rows: make([]float64, k*dim), weight: make([]float64, k), count: make([]int, k)}
 }
 
 // remake sums all rows anew: each entry over a chunk in row order, the chunks in their order.
@@ -37,22 +37,31 @@ func (s *sums) remake(ctx context.Context, x Rows, weights []float64, labels []i
 	dim := x.Dim()
 	for first := 0; first < x.Len(); first += chunkRows {
 		n := min(x.Len()-first, chunkRows)
-		clear(s.partial)
+		sum := s.rows // the first chunk needs no other place
+		if first > 0 {
+			if s.partial == nil {
+				s.partial = make([]float64, len(s.rows))
+			}
+			sum = s.partial
+			clear(sum)
+		}
 		at := func(j int) int { return first + j }
 		err := x.pieces(ctx, n, at, &s.piece, func(lo, hi int, row func(j int) []float32) error {
 			return s.columns(ctx, dim, func(c0, c1 int) {
 				for j := lo; j < hi; j++ {
 					i := first + j
 					k := int(labels[i]) * dim
-					f32.Add64(s.partial[k+c0:k+c1], row(j)[c0:c1], weightOf(weights, i))
+					f32.Add64(sum[k+c0:k+c1], row(j)[c0:c1], weightOf(weights, i))
 				}
 			})
 		})
 		if err != nil {
 			return err
 		}
-		for c, v := range s.partial {
-			s.rows[c] += v
+		if first > 0 {
+			for c, v := range sum {
+				s.rows[c] += v
+			}
 		}
 	}
 	return nil
