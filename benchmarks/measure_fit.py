@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import datetime
-import json
-from dataclasses import asdict
 from statistics import mean, median
 
-from bench import CLUSTERS, DIM, HERE, INDUSTRIAL, LEVELS, NAMES, PACKAGES, RESULTS, Bench, Fits, commit, race, spread
+from bench import CLUSTERS, DIM, INDUSTRIAL, LEVELS, NAMES, PACKAGES, RESULTS, Bench, Fits, race, spread
 from peers import MissingError
 from picture import error_against_time
 from report import Section, Target, not_measured
 
 OURS_ITERATIONS = (1, 2, 3, 5, 8, 12, 25, 50, 100)
-PEER_ITERATIONS = (2, 5, 10, 50)  # and 25
+PEER_ITERATIONS = (5, 10, 50)  # and 25
 PEERS = ("faiss-kmeans", "sklearn", "superkmeans")
-KEPT = HERE / "ten-restarts.json"  # of the last run with --full
 ERROR = (
     "Error: mean squared difference per element, in float64, between the rows and their decoded codes, each program "
     "encoding and decoding for itself."
@@ -36,7 +32,7 @@ def fit(bench: Bench) -> list[Section]:
 def _large(bench: Bench) -> list[Section]:
     """One race of all programs, each with several numbers of iterations."""
     data, rows = bench.data(PACKAGES)
-    few, some, all_ = bench.rounds(2, 1), bench.rounds(3, 1), bench.rounds(5)
+    few, some, all_ = bench.rounds(1, 1), bench.rounds(3, 1), bench.rounds(5)
     ours = [Fits("ours", all_, {"n_init": 1, "max_iter": m}) for m in OURS_ITERATIONS]
     ends = {p: Fits(p, all_, {"iterations": 25}) for p in PEERS}
     curves = {p: [Fits(p, few, {"iterations": m}) for m in PEER_ITERATIONS] + [ends[p]] for p in PEERS}
@@ -79,7 +75,7 @@ def _time_to_error(
     section.notes.append(
         f"{ERROR} Of each program complete fits of all three levels are made with several numbers of iterations, on "
         f"all rows, ours with n_init=1; 25 iterations and ours with {bench.rounds(5)} seeds, the others with "
-        f"{bench.rounds(2, 1)}. Ours to an error is the quickest fit of ours that ends, in the mean over the seeds, no "
+        f"{bench.rounds(1, 1)}. Ours to an error is the quickest fit of ours that ends, in the mean over the seeds, no "
         "higher. superkmeans ends early by its own rule. In the hierarchical one iterations are those after its "
         "hierarchical start, in the progressive one those in each of six subspaces."
     )
@@ -102,13 +98,11 @@ def _time_to_error(
     section.targets = [Target("fit: to the error of 25 Lloyd iterations, the best other, times ours", value, 2.5, True)]
     section.picture = RESULTS / "error-time.svg"
     section.alt = "Decode error against fit time: one curve for each program"
-    kept = json.loads(KEPT.read_text()) if KEPT.exists() and not bench.quick else None
     points = {"0.2.5, n_init=1": others["0.2.5"], "faiss-rq": others["faiss-rq"]}
     error_against_time(
         section.picture,
         {p: [(median(f.seconds), mean(f.errors)) for f in fits] for p, fits in ({"ours": ours} | curves).items()},
-        {p: (median(f.seconds), mean(f.errors)) for p, f in points.items()}
-        | ({"0.2.5, ten restarts": (kept["theirs"]["seconds"][0], kept["theirs"]["errors"][0])} if kept else {}),
+        {p: (median(f.seconds), mean(f.errors)) for p, f in points.items()},
     )
     return section
 
@@ -178,36 +172,23 @@ def _small(bench: Bench) -> list[Section]:
 
 
 def restarts(bench: Bench) -> Section:
-    """Defaults against defaults on the large data: nine minutes, so only with --full; else what --full kept."""
+    """Defaults against defaults on the large data: 0.2.5 makes ten restarts a level, which takes nine minutes."""
     data, rows = bench.data(PACKAGES)
     ours, theirs = Fits("ours", bench.rounds(5)), Fits("0.2.5", 1, {"n_init": 2} if bench.quick else {})
-    if bench.full or bench.quick:
-        used = race(bench, data, rows, [ours, theirs])
-        kept = {"date": str(datetime.date.today()), "commit": commit(), "ours": asdict(ours), "theirs": asdict(theirs)}
-        kept["used"] = used
-        if not bench.quick:
-            KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    elif KEPT.exists():
-        kept = json.loads(KEPT.read_text())
-        ours, theirs = Fits(**kept["ours"]), Fits(**kept["theirs"])
-    else:
-        raise MissingError("it takes nine minutes; run.py --full --only restarts does it")
+    used = race(bench, data, rows, [ours, theirs])
     section = Section(
         f"Fit {rows:,} x {DIM}, {LEVELS} x {CLUSTERS}, the default settings of both",
         ["program", "seeds", "median", "range", "times ours", "mean error", "error / 0.2.5's"],
     )
     section.rows = [_row(f, ours, theirs, NAMES[f.program]) for f in (ours, theirs)]
-    section.notes.append(
-        f"Measured by `--full` on {kept['date']}, at commit {kept['commit']}: 0.2.5 makes ten restarts a level, which "
-        f"takes too long for every run. {kept['used']} Errors are means over the seeds made."
-    )
+    section.notes.append(f"{used} 0.2.5 makes ten restarts a level. Errors are means over the seeds made.")
     error = mean(ours.errors) / mean(theirs.errors)
     section.rows[0][-1] = f"{error:.4f}"
     what = f"fit, defaults, {rows:,} rows"
     section.targets = [
-        Target(f"{what}: semantic-id 0.2.5, times ours ({kept['date']})",
+        Target(f"{what}: semantic-id 0.2.5, times ours",
                theirs.seconds[0] / median(ours.seconds), 100, True),
-        Target(f"{what}: mean decode error over 0.2.5's ({kept['date']})", error, 1.005, False),
+        Target(f"{what}: mean decode error over 0.2.5's", error, 1.005, False),
     ]  # fmt: skip
     section.rows[1][4] = f"{theirs.seconds[0] / median(ours.seconds):.2f}"
     return section

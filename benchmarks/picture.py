@@ -19,7 +19,6 @@ _STYLE = {
     "superkmeans-hierarchical": ("#7F3C8D", "P", "superkmeans,\nhierarchical"),
     "faiss-rq": ("#0072B2", "X", "faiss.ResidualQuantizer"),
     "0.2.5, n_init=1": ("#444444", "*", "semantic-id 0.2.5,\nn_init=1"),
-    "0.2.5, ten restarts": ("#444444", "*", "semantic-id 0.2.5,\nten restarts"),
 }
 
 
