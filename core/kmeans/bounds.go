@@ -44,8 +44,9 @@ const (
 	manyOpen       = 16   // from so many open centroids on, they are measured roughly first
 	fewOpen        = 8    // with no more centroids open than this, a tighter upper bound is not worth its distance
 	ahead          = 2    // rows fetched before they are needed
-	boundsShare    = 0.4  // the most memory the bounds may take, as a share of the rows themselves
-	leanShare      = 0.06 // the same for lean rows
+	boundsShare    = 0.4  // of the memory of a row: with bounds that take more they are not for enough of the rows to be worth it
+	storedShare    = 0.33 // the most memory the bounds may take, as a share of the rows themselves
+	leanShare      = 0.06 // the same where memory is short
 )
 
 // laneStride is k rounded up to whole lanes.
@@ -60,12 +61,13 @@ func boundsFit(dim, k int, spread float64) bool {
 	return k >= 8 && float64(boundsBytes(k)) <= boundsShare*float64(4*dim) && minSpread <= spread && spread <= maxSpread
 }
 
-// boundedRows is for how many of the rows, the first, there are bounds: for lean ones, as many as leanShare has room for.
+// boundedRows is for how many of the rows, the first, there are bounds: as many as their share of memory has room for.
 func boundedRows(x Rows, k int) int {
-	if !x.lean {
-		return x.Len()
+	share := storedShare
+	if x.lean {
+		share = leanShare
 	}
-	return int(min(1, leanShare*float64(4*x.Dim())/float64(boundsBytes(k))) * float64(x.Len()))
+	return int(min(1, share*float64(4*x.Dim())/float64(boundsBytes(k))) * float64(x.Len()))
 }
 
 // newBounds are to be filled before they are used.

@@ -219,8 +219,7 @@ def _fit_bytes(n: int, d: int, sizes: list[int], threads: int, lean: bool) -> in
     most = 0
     for k in (min(k, n) for k in sizes):
         bounds = n * _bounds_bytes(k) if _is_bounded(d, k) else 0
-        if lean:
-            bounds = min(bounds, int(0.06 * n * row))
+        bounds = min(bounds, int((0.06 if lean else 0.33) * n * row))
         sums = 12 * k * d * (1 + threads)
         sampled = min(n, max(_START_ROWS * k, 4096))
         start = (0 if sampled == n else sampled * row) + 4 * sampled * _START_DIMS
