@@ -42,11 +42,6 @@ func sid_set_num_threads(n C.int64_t) { facade.SetNumThreads(int64(n)) }
 //export sid_num_threads
 func sid_num_threads() C.int64_t { return C.int64_t(facade.NumThreads()) }
 
-//export sid_default_restarts
-func sid_default_restarts(rows, k C.int64_t) C.int64_t {
-	return C.int64_t(facade.DefaultRestarts(int64(rows), int64(k)))
-}
-
 //export sid_rqkmeans_fit
 func sid_rqkmeans_fit(x C.sid_floats, rows, dim C.int64_t, weights C.sid_doubles, levels C.int64_t, clusters C.sid_sizes,
 	metric, maxIter C.int64_t, tol C.double, restarts C.int64_t, seed C.uint64_t, recompute C.int64_t, codebooks C.sid_arrays_out, codes *C.int32_t,

@@ -90,9 +90,6 @@ int64_t sid_cpu_level(char *buf, int64_t len);
 void sid_set_num_threads(int64_t n);
 int64_t sid_num_threads(void);
 
-/* How many restarts are worth their time for k centroids of this many rows: ten where rows are few, else one. */
-int64_t sid_default_restarts(int64_t rows, int64_t k);
-
 /* Fits residual k-means: level 0 on the rows, every later level on what the levels before it leave over.
  *
  *   x          (rows, dim), finite
@@ -100,8 +97,8 @@ int64_t sid_default_restarts(int64_t rows, int64_t k);
  *   clusters   (levels), the number of centroids of each level, 1 <= clusters[l] <= rows
  *   max_iter   most iterations over all rows of a level, >= 1
  *   tol        a level stops when the squared shifts of its centroids sum to at most tol times the mean variance of the
- *              columns, >= 0; 1e-4 is usual
- *   restarts   fits of a level of which the best is kept, >= 1; sid_default_restarts(rows, largest of clusters) is usual
+ *              columns, or an iteration takes at most tol/5 of its inertia away, >= 0; 1e-4 is usual
+ *   restarts   fits of a level of which the best is kept, >= 1; 1 is usual
  *   seed       the same seed gives the same codebooks, on any number of threads and any processor
  *   recompute  1: keep no copy of x, for one that is mapped from a file; slower, the same codebooks. Else 0
  *

@@ -67,7 +67,6 @@ int main(int argc, char **argv)
     char version[16];
     want(sid_version(version, sizeof version) == (int64_t)strlen(version), "the version's length");
     want(sid_num_threads() >= 1, "at least one thread");
-    want(sid_default_restarts(100000, 10) == 1 && sid_default_restarts(100, 10) > 1, "restarts where rows are few");
 
     float *x = room((size_t)ROWS * DIM, sizeof *x);
     uint64_t state = 1;

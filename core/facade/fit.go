@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/semantic-id/semantic-id/core"
-	"github.com/semantic-id/semantic-id/core/kmeans"
 	"github.com/semantic-id/semantic-id/core/rqkmeans"
 )
 
@@ -13,9 +12,6 @@ const (
 	FlagNotConverged = 1 << iota // the level used up maxIter
 	FlagNotDistinct              // fewer distinct rows than centroids
 )
-
-// DefaultRestarts is how many restarts are worth their time for k centroids of this many rows.
-func DefaultRestarts(rows, k int64) int64 { return int64(kmeans.DefaultRestarts(int(rows), int(k))) }
 
 // RQKMeansFit fits residual k-means to x, float32 (rows, dim), with a float64 weight per row at weightsAddr (0: equal
 // weights). ksAddr holds levels int64, the centroids of each level. recompute is 1 for data that memory cannot

@@ -151,14 +151,13 @@ def estimate(n: int, d: int, levels: int = 4, clusters: int | list[int] = 256) -
     capacity = math.prod(sizes)
     threads = _native.num_threads()
     rate = {k: _seconds_per_product(min(k, n), d, threads) for k in dict.fromkeys(sizes)}
-    restarts = _native.default_restarts(n, max(sizes))
     fit, mapped = _fit_bytes(n, d, sizes, threads, lean=False), _fit_bytes(n, d, sizes, threads, lean=True)
     return Estimate(
         n=n,
         d=d,
         n_clusters=tuple(sizes),
         threads=threads,
-        fit_seconds=restarts * sum(PASSES[kind_of_fit(d, k)] * n * d * min(k, n) * rate[k] for k in sizes),
+        fit_seconds=sum(PASSES[kind_of_fit(d, k)] * n * d * min(k, n) * rate[k] for k in sizes),
         encode_seconds=sum(n * d * k * rate[k] for k in sizes),
         input_bytes=4 * n * d,
         fit_bytes=fit,

@@ -46,8 +46,6 @@ class Facade(Protocol):
         self, handle: int, codesAddr: int, rows: int, levels: int, outAddr: int, errAddr: int, errLen: int
     ) -> int: ...
 
-    def DefaultRestarts(self, rows: int, k: int) -> int: ...
-
     def RQKMeansFit(
         self,
         xAddr: int,

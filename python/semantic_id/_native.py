@@ -189,11 +189,6 @@ def num_threads() -> int:
     return int(_lib.NumThreads())
 
 
-def default_restarts(rows: int, k: int) -> int:
-    """Return how many restarts a fit makes of itself."""
-    return int(_lib.DefaultRestarts(rows, k))
-
-
 # --- calling ---
 
 
@@ -430,7 +425,7 @@ def fit_rqkmeans(
     metric: str,
     max_iter: int,
     tol: float,
-    restarts: int | None,
+    restarts: int,
     seed: int,
     recompute: bool,
     want_codes: bool,
@@ -439,8 +434,6 @@ def fit_rqkmeans(
     """Fit residual k-means to `x`, float32 and C-ordered; with `recompute` without a copy of it."""
     rows, dim = x.shape
     levels = len(clusters)
-    if restarts is None:
-        restarts = default_restarts(rows, max(clusters))
     sizes = np.array(clusters, np.int64)
     books = [np.empty((k, dim), np.float32) for k in clusters]
     pointers = _addresses(books)

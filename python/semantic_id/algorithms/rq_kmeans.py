@@ -238,7 +238,7 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         implementation = check_choice("implementation", self.implementation, ("kmeans", "constrained"))
         max_iter = check_int("max_iter", self.max_iter, 1)
         tol = check_float("tol", self.tol, 0)
-        restarts = None if self.n_init is None else check_int("n_init", self.n_init, 1)
+        restarts = 1 if self.n_init is None else check_int("n_init", self.n_init, 1)
         weights = as_weights(sample_weight, n)
         if implementation == "constrained":
             raise not_yet("implementation='constrained'", "exactly balanced codebooks; use implementation='kmeans'")
