@@ -86,15 +86,13 @@ func Fit(ctx context.Context, x core.Matrix, weights []float64, p Params) (_ *Mo
 	if p.Metric == core.Cosine {
 		left = left.Unit()
 	}
-	var residual core.Matrix
-	if p.Recompute {
+	var residual core.Matrix // what is left of the rows, stored; before the first level of L2 that is x
+	switch {
+	case p.Recompute:
 		left = left.Lean()
-	} else {
+	case p.Metric == core.Cosine:
 		residual = core.NewMatrix(x.Rows, x.Cols)
-		err := par.Chunks(ctx, x.Rows, blockRows, func(_, lo, hi int) {
-			block := residual.Slice(lo, hi).Data
-			copy(block, left.Block(lo, hi, block))
-		})
+		err := par.Chunks(ctx, x.Rows, blockRows, func(_, lo, hi int) { left.Block(lo, hi, residual.Slice(lo, hi).Data) })
 		if err != nil {
 			return nil, none, nil, err
 		}
@@ -117,14 +115,23 @@ func Fit(ctx context.Context, x core.Matrix, weights []float64, p Params) (_ *Mo
 			left = left.Less(codes, books[:l+1])
 			continue
 		}
+		if l == len(p.Clusters)-1 {
+			break
+		}
+		from := residual
+		if l == 0 && residual.Data == nil {
+			from, residual = x, core.NewMatrix(x.Rows, x.Cols)
+		}
 		err = par.Chunks(ctx, x.Rows, blockRows, func(_, lo, hi int) {
 			for i := lo; i < hi; i++ {
+				copy(residual.Row(i), from.Row(i))
 				f32.Sub(residual.Row(i), r.Centroids.Row(int(r.Labels[i])))
 			}
 		})
 		if err != nil {
 			return nil, none, nil, err
 		}
+		left = kmeans.RowsOf(residual)
 	}
 	m, err := New(books, p.Metric)
 	if err != nil {
