@@ -47,18 +47,19 @@ def error_against_time(path: Path, curves: Mapping[str, Sequence[Point]], points
                       ha="center", va="top")  # fmt: skip
     ends = {name: max(curve) for name, curve in curves.items()}
     low, high = 0.994 * min(e for _, e in ends.values()), 1.035 * max(e for _, e in ends.values())
-    placed: list[Point] = []
+    gap = 0.035 * (high - low)
+    placed = [(x, y - down) for x, y in points.values() for down in (0.0, gap)]  # each has a label below it
     for name, (seconds, error) in sorted(ends.items(), key=lambda end: -end[1][1]):
         y = error
-        for x, above in placed:  # labels of curves that end at about the same place go below each other
-            if max(x / seconds, seconds / x) < 4:
-                y = min(y, above - 0.035 * (high - low))
+        while any(1 / 4 < x / seconds < 4 and abs(y - above) < gap for x, above in placed):
+            y -= gap / 4  # labels that would lie upon others go below them
         placed.append((seconds, y))
         axes.text(1.1 * seconds, y, _STYLE[name][2].replace("\n", " "), color=_STYLE[name][0], fontsize=9, va="center",
                   fontweight="bold" if name == "ours" else "normal")  # fmt: skip
     axes.set_ylim(low, high)
     times = [s for curve in curves.values() for s, _ in curve] + [s for s, _ in points.values()]
     axes.set_xlim(0.8 * min(times), 2.2 * max(times))
+    axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda s, _: f"{s:g} s"))
     axes.yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda e, _: f"{1e3 * e:.3f}"))
     axes.set_xlabel("time of the fit, median over the seeds")

@@ -7,7 +7,6 @@ in float32 nor of what a level leaves over. The model is the same, whichever way
 from __future__ import annotations
 
 import mmap
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import IO, Any
@@ -65,6 +64,8 @@ def spool(blocks: Iterable[FloatMatrix]) -> FloatMatrix:
             if file is None and rows * width * 4 < LARGE:
                 continue
             with _complaints():
+                import tempfile  # takes its time to import
+
                 file = file or stack.enter_context(tempfile.TemporaryFile(prefix="semantic-id-", buffering=0))
                 _write(file, held)
             held.clear()
@@ -78,6 +79,8 @@ def _complaints() -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        import tempfile
+
         text = f"{error.strerror}, for rows put together in a temporary file; TMPDIR names another directory"
         raise OSError(error.errno, text, tempfile.gettempdir()) from error
 
