@@ -69,7 +69,7 @@ def estimate(bench: Bench) -> Section:
         foreseen = {"fit": told.fit_seconds, "memory": told.fit_bytes, "encode": told.encode_seconds}
         for what, values in ratios.items():
             values.append(foreseen[what] / took[what])
-        each.append((_estimate.kind_of_fit(columns, case.clusters), median(seconds) / told.encode_seconds))
+        each.append((_estimate.kind_of_fit(rows, columns, case.clusters), median(seconds) / told.encode_seconds))
         section.rows.append([
             f"{rows:,} x {columns}", f"{case.levels} x {case.clusters}",
             f"{took['fit']:.2f} s", f"{ratios['fit'][-1]:.2f}", f"{peak / 1e6:.0f} MB", f"{ratios['memory'][-1]:.2f}",

@@ -15,16 +15,18 @@ from ._params import check_int
 from ._threads import usable_memory
 
 # The model of the time of a fit: passes that a level comes to, a pass being one search for the nearest of all centroids
-# for all rows, which is measured on this machine. python benchmarks/run.py --only estimate prints these two anew.
+# for all rows, which is measured on this machine. python benchmarks/run.py --only estimate prints these anew.
 PASSES = {
-    "bounded": 55.0,  # where bounds let most distances be skipped
-    "plain": 94.0,
+    "bounded": 42.0,  # where bounds let most distances be skipped
+    "plain": 66.0,
+    "few rows": 60.0,  # where single rows are moved
 }
+_FEW = 128  # rows a centroid below which they are (core/kmeans/hartigan.go)
 _START_ROWS = 32  # a centroid, that the start samples
-_START_DIMS = 120  # 8 + 16 + 32 + 64, of the subspaces that the start projects them to
+_START_DIMS = (8, 16, 32, 64)  # of the subspaces that the start projects them to, as far as half of all
 
 _TRIAL = 1e8  # multiplications in the trial: a few milliseconds
-_RUNTIME = 12 << 20  # bytes that the library holds whatever the data
+_RUNTIME = 9 << 20  # bytes that the library holds whatever the data
 _FEW_ROWS = 32  # rows a centroid; with fewer, centroids follow single rows
 _COLLISIONS = 0.01  # the share of rows that advice starts at
 
@@ -157,7 +159,7 @@ def estimate(n: int, d: int, levels: int = 4, clusters: int | list[int] = 256) -
         d=d,
         n_clusters=tuple(sizes),
         threads=threads,
-        fit_seconds=sum(PASSES[kind_of_fit(d, k)] * n * d * min(k, n) * rate[k] for k in sizes),
+        fit_seconds=sum(PASSES[kind_of_fit(n, d, k)] * n * d * min(k, n) * rate[k] for k in sizes),
         encode_seconds=sum(n * d * k * rate[k] for k in sizes),
         input_bytes=4 * n * d,
         fit_bytes=fit,
@@ -191,14 +193,11 @@ def _seconds_per_product(k: int, d: int, threads: int) -> float:
     return best / (rows * k * d)
 
 
-def kind_of_fit(d: int, k: int) -> str:
-    """Return which of `PASSES` holds for a level."""
-    return "bounded" if _is_bounded(d, k) else "plain"
-
-
-def _is_bounded(d: int, k: int) -> bool:
-    """Tell whether a fit keeps bounds of distances (core/kmeans/bounds.go, boundsFit)."""
-    return k >= 8 and _bounds_bytes(k) <= 0.4 * 4 * d
+def kind_of_fit(n: int, d: int, k: int) -> str:
+    """Return which of `PASSES` holds for a level (core/kmeans/kmeans.go, and boundsFit in bounds.go)."""
+    if n < _FEW * k:
+        return "few rows"
+    return "bounded" if k >= 8 and _bounds_bytes(k) <= 0.4 * 4 * d else "plain"
 
 
 def _bounds_bytes(k: int) -> int:
@@ -217,11 +216,11 @@ def _fit_bytes(n: int, d: int, sizes: list[int], threads: int, lean: bool) -> in
         held += n * row  # what a level leaves over
     most = 0
     for k in (min(k, n) for k in sizes):
-        bounds = n * _bounds_bytes(k) if _is_bounded(d, k) else 0
+        bounds = n * _bounds_bytes(k) if kind_of_fit(n, d, k) == "bounded" else 0
         bounds = min(bounds, int((0.06 if lean else 0.33) * n * row))
         sums = 12 * k * d * (1 + threads)
         sampled = min(n, max(_START_ROWS * k, 4096))
-        start = (0 if sampled == n else sampled * row) + 4 * sampled * _START_DIMS
+        start = (0 if sampled == n else sampled * row) + 4 * sampled * sum(s for s in _START_DIMS if 2 * s <= d)
         most = max(most, 8 * n + max(bounds + sums, start + sums))  # 8: the labels, and those of the iteration before
     return held + most + 4 * d * sum(sizes) + _RUNTIME
 
