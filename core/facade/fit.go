@@ -32,10 +32,6 @@ func RQKMeansFit(xAddr uint64, rows, dim int64, weightsAddr uint64, levels int64
 		for _, k := range slice[int64](ksAddr, levels) {
 			p.Clusters = append(p.Clusters, int(k))
 		}
-		var weights []float64
-		if weightsAddr != 0 {
-			weights = slice[float64](weightsAddr, rows)
-		}
 		control := controlAt(controlAddr)
 		ctx, stop := control.context()
 		defer stop()
@@ -45,7 +41,7 @@ func RQKMeansFit(xAddr uint64, rows, dim int64, weightsAddr uint64, levels int64
 			control.set(ControlLevel, level)
 			control.set(ControlDone, done)
 		}
-		m, fitted, account, err := rqkmeans.Fit(ctx, x, weights, p)
+		m, fitted, account, err := rqkmeans.Fit(ctx, x, weightsAt(weightsAddr, rows), p)
 		if err != nil {
 			return err
 		}
@@ -90,10 +86,6 @@ func RQKMeansRefine(handle int64, xAddr uint64, rows, dim int64, weightsAddr uin
 		if err != nil {
 			return err
 		}
-		var weights []float64
-		if weightsAddr != 0 {
-			weights = slice[float64](weightsAddr, rows)
-		}
 		control := controlAt(controlAddr)
 		ctx, stop := control.context()
 		defer stop()
@@ -101,7 +93,7 @@ func RQKMeansRefine(handle int64, xAddr uint64, rows, dim int64, weightsAddr uin
 		control.set(ControlTotal, int(maxIter))
 		p := rqkmeans.RefineParams{Beam: int(beam), MaxIter: int(maxIter), Tol: tol, Seed: seed}
 		p.Progress = func(done int) { control.set(ControlDone, done) }
-		refined, account, err := m.Refine(ctx, x, weights, p)
+		refined, account, err := m.Refine(ctx, x, weightsAt(weightsAddr, rows), p)
 		if err != nil {
 			return err
 		}
@@ -123,4 +115,12 @@ func RQKMeansRefine(handle int64, xAddr uint64, rows, dim int64, weightsAddr uin
 		put(flagsOut, flags)
 		return nil
 	})
+}
+
+// weightsAt are the weights of rows at an address, nil at 0.
+func weightsAt(addr uint64, rows int64) []float64 {
+	if addr == 0 {
+		return nil
+	}
+	return slice[float64](addr, rows)
 }

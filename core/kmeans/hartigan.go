@@ -102,9 +102,8 @@ func (h *hartigan) begin(ctx context.Context) error {
 	if err := h.means(ctx); err != nil {
 		return err
 	}
-	zero := make([]float32, h.x.Dim())
 	h.inertia, err = sumRows(ctx, h.x, func(i int, row []float32) float64 {
-		h.norms[i] = f32.SqDist64(row, zero)
+		h.norms[i] = norm64(row)
 		return float64(weightOf(h.weights, i) * f32.SqDist64(row, h.centroids.Row(int(h.labels[i]))))
 	})
 	return err

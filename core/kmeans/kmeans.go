@@ -68,7 +68,7 @@ func Fit(ctx context.Context, x Rows, weights []float64, p Params) (*Result, err
 	if err := p.Check(x.Len()); err != nil {
 		return nil, err
 	}
-	if err := checkWeights(weights, x.Len()); err != nil {
+	if err := CheckWeights(weights, x.Len()); err != nil {
 		return nil, err
 	}
 	giveBack(x)
@@ -132,7 +132,9 @@ func giveBack(x Rows) {
 	}
 }
 
-func checkWeights(weights []float64, rows int) error {
+// CheckWeights returns an error unless weights is nil or holds a finite weight >= 0 for each row, at least one of them
+// positive.
+func CheckWeights(weights []float64, rows int) error {
 	if weights == nil {
 		return nil
 	}

@@ -117,11 +117,10 @@ func newGreedy(x core.Matrix, candidates int) *greedy {
 
 // first makes row pick the first centroid.
 func (g *greedy) first(ctx context.Context, pick int) error {
-	zero := make([]float32, g.x.Cols)
 	return par.Chunks(ctx, g.x.Rows, taskRows, func(_, lo, hi int) {
 		g.panels[lo/taskRows].Pack(g.x.Slice(lo, hi).Data, g.x.Cols)
 		for i := lo; i < hi; i++ {
-			g.norms[i] = f32.SqDist64(g.x.Row(i), zero)
+			g.norms[i] = norm64(g.x.Row(i))
 			g.near[i] = f32.SqDist64(g.x.Row(i), g.x.Row(pick))
 		}
 	})

@@ -82,26 +82,29 @@ func Fit(ctx context.Context, x core.Matrix, weights []float64, p Params) (_ *Mo
 	if err := checkRows(ctx, x, p.Metric); err != nil {
 		return nil, none, nil, err
 	}
-	left := kmeans.RowsOf(x)
+	rows := kmeans.RowsOf(x)
 	if p.Metric == core.Cosine {
-		left = left.Unit()
+		rows = rows.Unit()
 	}
-	var residual core.Matrix // what is left of the rows, stored; before the first level of L2 that is x
-	switch {
-	case p.Recompute:
-		left = left.Lean()
-	case p.Metric == core.Cosine:
-		residual = core.NewMatrix(x.Rows, x.Cols)
-		err := par.Chunks(ctx, x.Rows, blockRows, func(_, lo, hi int) { left.Block(lo, hi, residual.Slice(lo, hi).Data) })
-		if err != nil {
-			return nil, none, nil, err
-		}
-		left = kmeans.RowsOf(residual)
+	if p.Recompute {
+		rows = rows.Lean()
 	}
+	var residual core.Matrix
 	codes := core.NewCodes(x.Rows, len(p.Clusters))
 	books := make([]core.Matrix, len(p.Clusters))
 	levels := make([]Level, len(p.Clusters))
 	for l := range p.Clusters {
+		left := rows.Less(codes, books[:l])
+		if !p.Recompute && (l > 0 || p.Metric == core.Cosine) { // else the level reads x itself
+			if residual.Data == nil {
+				residual = core.NewMatrix(x.Rows, x.Cols)
+			}
+			err := par.Chunks(ctx, x.Rows, blockRows, func(_, lo, hi int) { left.Block(lo, hi, residual.Slice(lo, hi).Data) })
+			if err != nil {
+				return nil, none, nil, err
+			}
+			left = kmeans.RowsOf(residual)
+		}
 		r, err := kmeans.Fit(ctx, left, weights, p.level(l))
 		if err != nil {
 			return nil, none, nil, fmt.Errorf("level %d: %w", l, err)
@@ -111,27 +114,6 @@ func Fit(ctx context.Context, x core.Matrix, weights []float64, p Params) (_ *Mo
 		for i, k := range r.Labels {
 			codes.Data[i*codes.Levels+l] = k
 		}
-		if p.Recompute {
-			left = left.Less(codes, books[:l+1])
-			continue
-		}
-		if l == len(p.Clusters)-1 {
-			break
-		}
-		from := residual
-		if l == 0 && residual.Data == nil {
-			from, residual = x, core.NewMatrix(x.Rows, x.Cols)
-		}
-		err = par.Chunks(ctx, x.Rows, blockRows, func(_, lo, hi int) {
-			for i := lo; i < hi; i++ {
-				copy(residual.Row(i), from.Row(i))
-				f32.Sub(residual.Row(i), r.Centroids.Row(int(r.Labels[i])))
-			}
-		})
-		if err != nil {
-			return nil, none, nil, err
-		}
-		left = kmeans.RowsOf(residual)
 	}
 	m, err := New(books, p.Metric)
 	if err != nil {

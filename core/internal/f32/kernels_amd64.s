@@ -2713,7 +2713,7 @@ fourAdd:
 	VPERMILPS     $0x0e, X0, X8
 	VADDPS        X8, X0, X0
 	VPERMILPS     $0x01, X0, X8
-	VADDSS        X8, X0, X0
+	VADDPS        X8, X0, X0
 	VMOVSS        X0, (AX)
 	VADDPS        Z2, Z3, Z2
 	VEXTRACTF64X4 $0x01, Z2, Y8
@@ -2723,7 +2723,7 @@ fourAdd:
 	VPERMILPS     $0x0e, X2, X8
 	VADDPS        X8, X2, X2
 	VPERMILPS     $0x01, X2, X8
-	VADDSS        X8, X2, X2
+	VADDPS        X8, X2, X2
 	VMOVSS        X2, 4(AX)
 	VADDPS        Z4, Z5, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y8
@@ -2733,7 +2733,7 @@ fourAdd:
 	VPERMILPS     $0x0e, X4, X8
 	VADDPS        X8, X4, X4
 	VPERMILPS     $0x01, X4, X8
-	VADDSS        X8, X4, X4
+	VADDPS        X8, X4, X4
 	VMOVSS        X4, 8(AX)
 	VADDPS        Z6, Z7, Z6
 	VEXTRACTF64X4 $0x01, Z6, Y8
@@ -2743,7 +2743,7 @@ fourAdd:
 	VPERMILPS     $0x0e, X6, X8
 	VADDPS        X8, X6, X6
 	VPERMILPS     $0x01, X6, X8
-	VADDSS        X8, X6, X6
+	VADDPS        X8, X6, X6
 	VMOVSS        X6, 12(AX)
 	ADDQ          $0x10, AX
 	ADDQ          $0x10, BX
@@ -2800,7 +2800,7 @@ oneAdd:
 	VPERMILPS     $0x0e, X10, X0
 	VADDPS        X0, X10, X10
 	VPERMILPS     $0x01, X10, X0
-	VADDSS        X0, X10, X10
+	VADDPS        X0, X10, X10
 	VMOVSS        X10, (AX)
 	ADDQ          $0x04, AX
 	ADDQ          $0x04, BX
@@ -2977,10 +2977,12 @@ done:
 	VEXTRACTF64X4 $0x01, Z3, Y0
 	VADDPS        Y0, Y3, Y3
 	VEXTRACTF128  $0x01, Y3, X0
-	VADDPS        X0, X3, X0
-	VHADDPS       X0, X0, X0
-	VHADDPS       X0, X0, X0
-	MOVSS         X0, ret+32(FP)
+	VADDPS        X0, X3, X3
+	VPERMILPS     $0x0e, X3, X0
+	VADDPS        X0, X3, X3
+	VPERMILPS     $0x01, X3, X0
+	VADDPS        X0, X3, X3
+	MOVSS         X3, ret+32(FP)
 	VZEROUPPER
 	RET
 
@@ -4977,7 +4979,7 @@ fourAdd:
 	VPERMILPS    $0x0e, X1, X2
 	VADDPS       X2, X1, X1
 	VPERMILPS    $0x01, X1, X2
-	VADDSS       X2, X1, X1
+	VADDPS       X2, X1, X1
 	VMOVSS       X1, (AX)
 	VADDPS       Y3, Y4, Y3
 	VEXTRACTF128 $0x01, Y3, X1
@@ -4985,7 +4987,7 @@ fourAdd:
 	VPERMILPS    $0x0e, X3, X1
 	VADDPS       X1, X3, X3
 	VPERMILPS    $0x01, X3, X1
-	VADDSS       X1, X3, X3
+	VADDPS       X1, X3, X3
 	VMOVSS       X3, 4(AX)
 	VADDPS       Y5, Y6, Y5
 	VEXTRACTF128 $0x01, Y5, X1
@@ -4993,7 +4995,7 @@ fourAdd:
 	VPERMILPS    $0x0e, X5, X1
 	VADDPS       X1, X5, X5
 	VPERMILPS    $0x01, X5, X1
-	VADDSS       X1, X5, X5
+	VADDPS       X1, X5, X5
 	VMOVSS       X5, 8(AX)
 	VADDPS       Y7, Y8, Y7
 	VEXTRACTF128 $0x01, Y7, X1
@@ -5001,7 +5003,7 @@ fourAdd:
 	VPERMILPS    $0x0e, X7, X1
 	VADDPS       X1, X7, X7
 	VPERMILPS    $0x01, X7, X1
-	VADDSS       X1, X7, X7
+	VADDPS       X1, X7, X7
 	VMOVSS       X7, 12(AX)
 	ADDQ         $0x10, AX
 	ADDQ         $0x10, BX
@@ -5056,7 +5058,7 @@ oneAdd:
 	VPERMILPS    $0x0e, X1, X2
 	VADDPS       X2, X1, X1
 	VPERMILPS    $0x01, X1, X2
-	VADDSS       X2, X1, X1
+	VADDPS       X2, X1, X1
 	VMOVSS       X1, (AX)
 	ADDQ         $0x04, AX
 	ADDQ         $0x04, BX
@@ -5243,10 +5245,12 @@ zeros:
 done:
 	VADDPS       Y4, Y3, Y3
 	VEXTRACTF128 $0x01, Y3, X0
-	VADDPS       X0, X3, X0
-	VHADDPS      X0, X0, X0
-	VHADDPS      X0, X0, X0
-	MOVSS        X0, ret+32(FP)
+	VADDPS       X0, X3, X3
+	VPERMILPS    $0x0e, X3, X0
+	VADDPS       X0, X3, X3
+	VPERMILPS    $0x01, X3, X0
+	VADDPS       X0, X3, X3
+	MOVSS        X3, ret+32(FP)
 	VZEROUPPER
 	RET
 
@@ -5679,10 +5683,12 @@ done:
 	VEXTRACTF64X4 $0x01, Z2, Y0
 	VADDPS        Y0, Y2, Y2
 	VEXTRACTF128  $0x01, Y2, X0
-	VADDPS        X0, X2, X0
-	VHADDPS       X0, X0, X0
-	VHADDPS       X0, X0, X0
-	MOVSS         X0, ret+32(FP)
+	VADDPS        X0, X2, X2
+	VPERMILPS     $0x0e, X2, X0
+	VADDPS        X0, X2, X2
+	VPERMILPS     $0x01, X2, X0
+	VADDPS        X0, X2, X2
+	MOVSS         X2, ret+32(FP)
 	VZEROUPPER
 	RET
 

@@ -75,20 +75,8 @@ func sqDistsAt(l level) {
 		Label(tag + "Add")
 		for j := range row {
 			VADDPS(sum[2*j], sum[2*j+1], sum[2*j])
-			s := sum[2*j]
-			if l.width == 16 {
-				high := YMM()
-				VEXTRACTF64X4(Imm(1), s, high)
-				VADDPS(high, s.AsY(), s.AsY())
-			}
-			high := XMM()
-			VEXTRACTF128(Imm(1), s.AsY(), high)
-			VADDPS(high, s.AsX(), s.AsX())
-			VPERMILPS(Imm(0b1110), s.AsX(), high)
-			VADDPS(high, s.AsX(), s.AsX())
-			VPERMILPS(Imm(0b01), s.AsX(), high)
-			VADDSS(high, s.AsX(), s.AsX())
-			VMOVSS(s.AsX(), Mem{Base: dst, Disp: 4 * j})
+			l.fold(sum[2*j], add)
+			VMOVSS(sum[2*j].AsX(), Mem{Base: dst, Disp: 4 * j})
 		}
 		ADDQ(Imm(uint64(4*g)), dst)
 		ADDQ(Imm(uint64(4*g)), at)

@@ -134,18 +134,7 @@ func survivors(l level) {
 	low := GP64()
 	Load(Param("low"), low)
 	VMOVUPS(Mem{Base: low}, limit)
-	if l.width == 16 {
-		high := YMM()
-		VEXTRACTF64X4(Imm(1), limit, high)
-		VMAXPS(high, limit.AsY(), limit.AsY())
-	}
-	high := XMM()
-	VEXTRACTF128(Imm(1), limit.AsY(), high)
-	VMAXPS(high, limit.AsX(), limit.AsX())
-	VPERMILPS(Imm(0b1110), limit.AsX(), high)
-	VMAXPS(high, limit.AsX(), limit.AsX())
-	VPERMILPS(Imm(0b01), limit.AsX(), high)
-	VMAXPS(high, limit.AsX(), limit.AsX())
+	l.fold(limit, greater)
 	VBROADCASTSS(limit.AsX(), limit)
 	Label("loop")
 	bits := GP32()
@@ -224,25 +213,10 @@ func measure(l level) {
 	Label("end")
 	VADDPS(sums[1], sums[0], sums[0])
 	VMAXPS(tops[1], tops[0], tops[0])
-	for i, s := range []reg.VecVirtual{sums[0], tops[0]} {
-		join := func(a, b, c Op) { VADDPS(a, b, c) }
-		if i == 1 {
-			join = func(a, b, c Op) { VMAXPS(a, b, c) }
-		}
-		if l.width == 16 {
-			high := YMM()
-			VEXTRACTF64X4(Imm(1), s, high)
-			join(high, s.AsY(), s.AsY())
-		}
-		high := XMM()
-		VEXTRACTF128(Imm(1), s.AsY(), high)
-		join(high, s.AsX(), s.AsX())
-		VPERMILPS(Imm(0b1110), s.AsX(), high)
-		join(high, s.AsX(), s.AsX())
-		VPERMILPS(Imm(0b01), s.AsX(), high)
-		join(high, s.AsX(), s.AsX())
-		Store(s.AsX(), ReturnIndex(i))
-	}
+	l.fold(sums[0], add)
+	Store(sums[0].AsX(), ReturnIndex(0))
+	l.fold(tops[0], greater)
+	Store(tops[0].AsX(), ReturnIndex(1))
 	VZEROUPPER()
 	RET()
 }
@@ -309,14 +283,8 @@ func quantize8() {
 	Label("done")
 	s := sums[0]
 	VADDPS(sums[1], s, s)
-	wide, high := YMM(), XMM()
-	VEXTRACTF64X4(Imm(1), s, wide)
-	VADDPS(wide, s.AsY(), s.AsY())
-	VEXTRACTF128(Imm(1), s.AsY(), high)
-	VADDPS(high, s.AsX(), high)
-	VHADDPS(high, high, high)
-	VHADDPS(high, high, high)
-	Store(high, ReturnIndex(0))
+	avx512.fold(s, add)
+	Store(s.AsX(), ReturnIndex(0))
 	VZEROUPPER()
 	RET()
 }

@@ -132,17 +132,8 @@ func quantize16(l level) {
 	Label("done")
 	s := sums[0]
 	VADDPS(sums[1], s, s)
-	if l.width == 16 {
-		high := YMM()
-		VEXTRACTF64X4(Imm(1), s, high)
-		VADDPS(high, s.AsY(), s.AsY())
-	}
-	high := XMM()
-	VEXTRACTF128(Imm(1), s.AsY(), high)
-	VADDPS(high, s.AsX(), high)
-	VHADDPS(high, high, high)
-	VHADDPS(high, high, high)
-	Store(high, ReturnIndex(0))
+	l.fold(s, add)
+	Store(s.AsX(), ReturnIndex(0))
 	VZEROUPPER()
 	RET()
 }

@@ -97,6 +97,25 @@ func (l level) partial(rest reg.GPVirtual) func(m Mem, v reg.VecVirtual) {
 	return func(m Mem, v reg.VecVirtual) { VMASKMOVPS(m, mask, v) }
 }
 
+// fold emits what joins all lanes of v into its first: halves, then halves of those, down to one.
+func (l level) fold(v reg.VecVirtual, join func(a, b, c Op)) {
+	if l.width == 16 {
+		high := YMM()
+		VEXTRACTF64X4(Imm(1), v, high)
+		join(high, v.AsY(), v.AsY())
+	}
+	high := XMM()
+	VEXTRACTF128(Imm(1), v.AsY(), high)
+	join(high, v.AsX(), v.AsX())
+	VPERMILPS(Imm(0b1110), v.AsX(), high)
+	join(high, v.AsX(), v.AsX())
+	VPERMILPS(Imm(0b01), v.AsX(), high)
+	join(high, v.AsX(), v.AsX())
+}
+
+func add(a, b, c Op)     { VADDPS(a, b, c) }
+func greater(a, b, c Op) { VMAXPS(a, b, c) }
+
 func zero(v reg.VecVirtual) {
 	if v.Size() == 64 {
 		VPXORD(v, v, v)
