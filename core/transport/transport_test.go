@@ -1,0 +1,176 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/semantic-id/semantic-id/core"
+	"github.com/semantic-id/semantic-id/core/internal/cpu"
+)
+
+func TestMain(m *testing.M) {
+	if err := cpu.Require(); err != nil {
+		println(err.Error())
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+func TestSolveAgainstTryingAll(t *testing.T) {
+	for name, family := range families {
+		t.Run(name, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(2, 2))
+			for range 200 {
+				n, k := 1+rng.IntN(7), 1+rng.IntN(4)
+				checkAgainst(t, rng, family(rng, n, k), leastByTrying)
+			}
+		})
+	}
+}
+
+func TestSolveAgainstMatching(t *testing.T) {
+	for name, family := range families {
+		t.Run(name, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(3, 3))
+			for range 12 {
+				k := 1 + rng.IntN(12)
+				n := k + rng.IntN(60)
+				if rng.IntN(4) == 0 {
+					n = k
+				}
+				checkAgainst(t, rng, family(rng, n, k), leastByMatching)
+			}
+		})
+	}
+}
+
+// checkAgainst solves a problem, from cold and from prices of any kind, and compares with an oracle.
+func checkAgainst(t *testing.T, rng *rand.Rand, c table, oracle func(table, Sizes) float64) {
+	t.Helper()
+	sizes := randomSizes(rng, c.n, c.k)
+	if rng.IntN(2) == 0 {
+		sizes = Balanced(c.n, c.k)
+	}
+	warm := &Solution{Prices: make([]float64, c.k)}
+	for j := range warm.Prices {
+		warm.Prices[j] = float64(rng.IntN(3)) * rng.NormFloat64()
+	}
+	want := oracle(c, sizes)
+	for _, warm := range []*Solution{nil, warm} {
+		got, err := Solve(context.Background(), c, sizes, warm)
+		if math.IsInf(want, 1) {
+			if !errors.Is(err, core.ErrParam) {
+				t.Fatalf("%d rows, %d columns, sizes %v: no assignment is possible, error %v", c.n, c.k, sizes, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatalf("%d rows, %d columns, sizes %v: %v", c.n, c.k, sizes, err)
+		}
+		if err := checkSolution(c, sizes, got); err != nil {
+			t.Fatalf("%d rows, %d columns, sizes %v: %v", c.n, c.k, sizes, err)
+		}
+		if !(math.Abs(got.Primal-want) <= 1e-9*math.Abs(want)) {
+			t.Fatalf("%d rows, %d columns, sizes %v: cost %g, want %g", c.n, c.k, sizes, got.Primal, want)
+		}
+	}
+}
+
+func TestDistances(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 4))
+	x, c := core.NewMatrix(90, 3), core.NewMatrix(7, 3)
+	for _, m := range []core.Matrix{x, c} {
+		for i := range m.Data {
+			m.Data[i] = float32(rng.NormFloat64())
+		}
+	}
+	costs, err := Distances(Stored(x), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sizes := Balanced(x.Rows, c.Rows)
+	got, err := Solve(context.Background(), costs, sizes, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := table{x.Rows, c.Rows, make([]float64, x.Rows*c.Rows)}
+	for i := range x.Rows {
+		for j := range c.Rows {
+			for d, v := range x.Row(i) {
+				e := float64(v) - float64(c.Row(j)[d])
+				plain.cost[i*c.Rows+j] += float64(e * e)
+			}
+		}
+	}
+	if err := checkSolution(plain, sizes, got); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestBadInput(t *testing.T) {
+	nan, inf := math.NaN(), math.Inf(1)
+	two := func(cost ...float64) table { return table{len(cost) / 2, 2, cost} }
+	for _, c := range []struct {
+		what  string
+		costs Costs
+		sizes Sizes
+		warm  []float64
+		err   error
+		words string
+	}{
+		{"no rows", table{0, 2, nil}, Between(2, 0, 1), nil, core.ErrShape, "0 rows and 2 columns"},
+		{"no columns", table{2, 0, nil}, Sizes{}, nil, core.ErrShape, "2 rows and 0 columns"},
+		{"too few sizes", two(1, 2), Between(1, 0, 1), nil, core.ErrShape, "1 lower and 1 upper sizes, want 2"},
+		{"negative size", two(1, 2), Sizes{[]int{0, -1}, []int{1, 1}}, nil, core.ErrParam, "lower size of column 1 is -1"},
+		{"lower above upper", two(1, 2), Sizes{[]int{0, 2}, []int{1, 1}}, nil, core.ErrParam, "column 1 is to take at least 2 and at most 1"},
+		{"rows lacking", two(1, 2), Between(2, 2, 3), nil, core.ErrParam, "1 rows, but the lower sizes of the 2 columns ask for 4 or more: 3 too few"},
+		{"room lacking", two(1, 2, 3, 4, 5, 6), Between(2, 0, 1), nil, core.ErrParam, "3 rows, but the upper sizes of the 2 columns leave room for 2: 1 too many"},
+		{"huge sizes", two(1, 2), Between(2, math.MaxInt, math.MaxInt), nil, core.ErrParam, "too few"},
+		{"NaN", two(1, 2, 3, nan), Between(2, 0, 2), nil, core.ErrNotFinite, "row 1 costs NaN in column 1"},
+		{"-Inf", two(1, -inf), Between(2, 0, 2), nil, core.ErrNotFinite, "row 0 costs -Inf in column 1"},
+		{"nowhere to go", two(1, 2, inf, inf), Between(2, 0, 2), nil, core.ErrParam, "row 1 cannot go to any column"},
+		{"crowded", two(1, inf, 2, inf, 3, 4), Between(2, 0, 1+1), nil, nil, ""},
+		{"too crowded", two(1, inf, 2, inf, 3, inf), Between(2, 0, 2), nil, core.ErrParam, "3 rows can go to no other columns than [0], which take at most 2: 1 too many"},
+		{"deserted", two(1, inf, 2, inf, 3, 4), Between(2, 2, 3), nil, core.ErrParam, "too few"},
+		{"deserted column", two(1, inf, 2, inf, 3, 4, 5, 6), Sizes{[]int{0, 3}, []int{4, 4}}, nil, core.ErrParam, "at most 2 rows can go to columns [1], which ask for at least 3: 1 too few"},
+		{"too few prices", two(1, 2), Between(2, 0, 1), []float64{1}, core.ErrShape, "1 prices to start from, want 2"},
+		{"a price of NaN", two(1, 2), Between(2, 0, 1), []float64{1, nan}, core.ErrNotFinite, "price of column 1"},
+	} {
+		var warm *Solution
+		if c.warm != nil {
+			warm = &Solution{Prices: c.warm}
+		}
+		_, err := Solve(context.Background(), c.costs, c.sizes, warm)
+		if c.err == nil && err == nil {
+			continue
+		}
+		if !errors.Is(err, c.err) || !strings.Contains(err.Error(), c.words) {
+			t.Errorf("%s: error %v, want %v with %q", c.what, err, c.err, c.words)
+		}
+	}
+	if _, err := Distances(Stored(core.NewMatrix(2, 3)), core.NewMatrix(2, 4)); !errors.Is(err, core.ErrShape) {
+		t.Errorf("centroids of another width: error %v", err)
+	}
+	if _, err := Distances(Stored(core.NewMatrix(2, 3)), core.Matrix{}); !errors.Is(err, core.ErrShape) {
+		t.Errorf("no centroids: error %v", err)
+	}
+}
+
+func TestInputStays(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 5))
+	c := families["uniform"](rng, 40, 5)
+	s := Sizes{slices.Repeat([]int{1}, 5), slices.Repeat([]int{math.MaxInt}, 5)}
+	warm := &Solution{Prices: []float64{3, 1, 4, 1, 5}}
+	if _, err := Solve(context.Background(), c, s, warm); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(warm.Prices, []float64{3, 1, 4, 1, 5}) || s.Upper[0] != math.MaxInt {
+		t.Errorf("prices %v, sizes %v afterwards", warm.Prices, s)
+	}
+}
