@@ -84,9 +84,6 @@ def test_modules(module):
         "InMemoryCollisionStore",
         "SQLiteCollisionStore",
         "PostgresCollisionStore",
-        "evaluate",
-        "find_similar",
-        "ndcg_at_k",
         "report",
         "compare",
         "churn",
@@ -96,13 +93,6 @@ def test_modules(module):
 def test_what_has_not_landed_says_so_when_used(name):
     with pytest.raises(NotImplementedError, match=rf"{name} is not in semantic-id .* yet: it comes with \w+"):
         getattr(semantic_id, name)()
-
-
-def test_metrics_that_have_not_landed():
-    for name in MODULES["semantic_id.utils.metrics"]:
-        if name != "hierarchical_distance":
-            with pytest.raises(NotImplementedError, match="the metrics"):
-                getattr(importlib.import_module("semantic_id.utils.metrics"), name)(np.eye(3), np.eye(3))
 
 
 def test_classmethods_that_have_not_landed():
@@ -187,6 +177,24 @@ def test_a_store_of_ones_own():
             return self.counts[key]
 
     assert Store().next_suffixes(["a", "b", "a", "a"]) == [0, 0, 1, 2]
+
+
+def test_signatures_of_metrics():
+    """Those of 0.2.5, and what we add by keyword only."""
+    metrics = importlib.import_module("semantic_id.utils.metrics")
+
+    def names(function):
+        return {p.name: p.default for p in inspect.signature(function).parameters.values() if p.kind != p.KEYWORD_ONLY}
+
+    empty = inspect.Parameter.empty
+    x_codes = {"X": empty, "codes": empty}
+    sampled = x_codes | {"k": 10, "sample_size": 1000, "seed": 42, "metric": "hierarchical"}
+    assert names(metrics.evaluate) == x_codes | {"encoder": None, "k": 10, "n_pairs": 2000, "seed": 42}
+    assert names(metrics.recall_at_k) == names(metrics.ndcg_at_k) == sampled
+    assert list(names(metrics.distance_correlation)) == ["X", "codes", "sample_size", "n_pairs", "seed", "metric"]
+    assert names(metrics.find_similar) == {"codes": empty, "query": empty, "k": 10}
+    assert names(metrics.code_utilization_per_level) == {"codes": empty, "n_clusters": None}
+    assert names(metrics.collision_rate_per_level) == names(metrics.code_entropy_per_level) == {"codes": empty}
 
 
 def test_hierarchical_distance():

@@ -106,3 +106,119 @@ class Facade(Protocol):
         errAddr: int,
         errLen: int,
     ) -> int: ...
+
+    def MetricsRank(
+        self,
+        xAddr: int,
+        rows: int,
+        dim: int,
+        codesAddr: int,
+        levels: int,
+        queriesAddr: int,
+        queries: int,
+        k: int,
+        distance: int,
+        out: int,
+        controlAddr: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def MetricsCorrelation(
+        self,
+        xAddr: int,
+        rows: int,
+        dim: int,
+        codesAddr: int,
+        levels: int,
+        aAddr: int,
+        bAddr: int,
+        pairs: int,
+        distance: int,
+        out: int,
+        controlAddr: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def MetricsSumSquares(
+        self,
+        xAddr: int,
+        yAddr: int,
+        rows: int,
+        dim: int,
+        metric: int,
+        out: int,
+        controlAddr: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def MetricsUse(
+        self,
+        codesAddr: int,
+        rows: int,
+        levels: int,
+        clustersAddr: int,
+        idsOut: int,
+        levelsOut: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def MetricsSimilar(
+        self,
+        codesAddr: int,
+        rows: int,
+        levels: int,
+        queryAddr: int,
+        skip: int,
+        k: int,
+        distance: int,
+        idsOut: int,
+        distsOut: int,
+        countOut: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def MetricsLabels(
+        self,
+        codesAddr: int,
+        rows: int,
+        levels: int,
+        labelsAddr: int,
+        purityOut: int,
+        nmiOut: int,
+        rowsOut: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def MetricsPairs(
+        self,
+        codesAddr: int,
+        rows: int,
+        levels: int,
+        aAddr: int,
+        bAddr: int,
+        pairs: int,
+        sharedOut: int,
+        chanceOut: int,
+        aucOut: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def MetricsAgree(
+        self,
+        aAddr: int,
+        aLevels: int,
+        bAddr: int,
+        bLevels: int,
+        rows: int,
+        movedOut: int,
+        nmiOut: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 METRICS = ("l2", "cosine")  # their numbers in the facade
 STYLES = ("plain", "token")
+DISTANCES = ("hierarchical", "hamming")
 NOT_CONVERGED, NOT_DISTINCT = 1, 2  # flags of a fitted level
 
 _CANCEL, _LEVEL, _DONE, _CONTROL_WORDS = 0, 1, 3, 8
@@ -219,7 +220,14 @@ def _raise(kind: int, text: npt.NDArray[np.uint8], first_row: int = 0) -> NoRetu
         message = re.sub(r"\brow (\d+)", lambda row: f"row {int(row[1]) + first_row}", message)
     if kind == _CANCELED:
         raise SystemExit("semantic-id: a call was ended because Python is shutting down")
-    raise _EXCEPTIONS.get(kind, SemanticIdError)(message.removeprefix("rqkmeans: "))
+    raise _EXCEPTIONS.get(kind, SemanticIdError)(message.removeprefix("rqkmeans: ").removeprefix("metrics: "))
+
+
+def call(function: Callable[..., int], *arguments: int | float) -> None:
+    """Make a call that does not take long."""
+    kind = function(*arguments, _error_text.address, _TEXT_BYTES)
+    if kind:
+        _raise(kind, _error_text.bytes)
 
 
 def _call_long(call: Callable[[int, int, int], int], progress: Progress | None, first_row: int = 0) -> None:

@@ -35,3 +35,7 @@ class ForkError(SemanticIdError, RuntimeError):
 
 class ConvergenceWarning(UserWarning):
     """A fit used up `max_iter`, or met fewer distinct rows than clusters."""
+
+
+class UndefinedMetricWarning(UserWarning):
+    """A metric has no value for this data, and is NaN."""

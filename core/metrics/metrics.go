@@ -1,0 +1,159 @@
+// Package metrics says what codes are worth: whether near rows have near codes (Rank, Correlation), how evenly codes and
+// ids are used (Use), whether their prefixes mean what labels or item pairs say (Labels, Pairs), and how one set of
+// codes differs from another (Agree).
+//
+// Near rows are those of least squared Euclidean distance, by the float64 sum that also defines codes. Sums over rows
+// run in float64 in a fixed order, so every result is the same on any number of threads and any CPU. docs/metrics.md has
+// the formulas.
+package metrics
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/semantic-id/semantic-id/core"
+	"github.com/semantic-id/semantic-id/core/internal/f32"
+	"github.com/semantic-id/semantic-id/core/internal/fault"
+	"github.com/semantic-id/semantic-id/core/internal/par"
+)
+
+// Distance says how far apart two rows of codes are.
+type Distance int
+
+const (
+	Hierarchical Distance = iota // the levels less the length of the common prefix
+	Hamming                      // the levels at which the codes differ
+)
+
+func (d Distance) check() error {
+	if d != Hierarchical && d != Hamming {
+		return fmt.Errorf("metrics: %w: distance is %d, want %d (hierarchical) or %d (hamming)", core.ErrParam, d, Hierarchical, Hamming)
+	}
+	return nil
+}
+
+// between returns the distance of two rows of equal length.
+func (d Distance) between(a, b []int32) int {
+	same := 0
+	for l, v := range a {
+		if v == b[l] {
+			same++
+		} else if d == Hierarchical {
+			break
+		}
+	}
+	return len(a) - same
+}
+
+// checkCodes returns an ErrShape unless there is at least one row and one level and Data is as long as they say.
+func checkCodes(c core.Codes) error {
+	if c.Rows < 1 || c.Levels < 1 || len(c.Data) != c.Rows*c.Levels {
+		return fmt.Errorf("metrics: %w: %d codes for %d rows of %d levels, want at least one of each", core.ErrShape, len(c.Data), c.Rows, c.Levels)
+	}
+	if c.Rows > math.MaxInt32 {
+		return fmt.Errorf("metrics: %w: %d rows, want at most %d", core.ErrShape, c.Rows, math.MaxInt32)
+	}
+	return nil
+}
+
+func checkBoth(x core.Matrix, c core.Codes) error {
+	if err := x.Check(); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	if err := checkCodes(c); err != nil {
+		return err
+	}
+	if x.Rows != c.Rows {
+		return fmt.Errorf("metrics: %w: %d rows of X, %d rows of codes, want one row of codes for each of X", core.ErrShape, x.Rows, c.Rows)
+	}
+	return nil
+}
+
+// checkRows returns an error unless all of which are numbers of n rows.
+func checkRows(what string, which []int64, n int) error {
+	for i, row := range which {
+		if row < 0 || row >= int64(n) {
+			return fmt.Errorf("metrics: %w: %s %d is row %d, want 0 to %d", core.ErrParam, what, i, row, n-1)
+		}
+	}
+	return nil
+}
+
+// Neighbors returns the k rows of x nearest to each of the query rows, nearest first, ties by index, without the query
+// itself: ids[i*k:][:k] are those of queries[i], dists their squared Euclidean distances. x must be finite. progress, if
+// not nil, is called from several goroutines with the queries done so far.
+func Neighbors(ctx context.Context, x core.Matrix, queries []int64, k int, progress func(done int)) (ids []int32, dists []float64, err error) {
+	defer fault.Panic()()
+	defer fault.Recover(&err, x.Data)
+	if err := x.Check(); err != nil {
+		return nil, nil, fmt.Errorf("metrics: %w", err)
+	}
+	if k < 1 || k >= x.Rows {
+		return nil, nil, fmt.Errorf("metrics: %w: k is %d, want 1 to %d, one less than there are rows", core.ErrParam, k, x.Rows-1)
+	}
+	if x.Rows > math.MaxInt32 {
+		return nil, nil, fmt.Errorf("metrics: %w: %d rows, want at most %d", core.ErrShape, x.Rows, math.MaxInt32)
+	}
+	if err := checkRows("query", queries, x.Rows); err != nil {
+		return nil, nil, err
+	}
+	search := f32.NewNeighbors(x.Data, x.Cols)
+	if err := par.Chunks(ctx, search.Blocks(), 1, func(_, lo, _ int) { search.Prepare(lo) }); err != nil {
+		return nil, nil, err
+	}
+	ids, dists = make([]int32, len(queries)*k), make([]float64, len(queries)*k)
+	scratch := make([][]float32, par.Threads())
+	var done counter
+	err = par.Chunks(ctx, len(queries), queryChunk(len(queries)), func(worker, lo, hi int) {
+		rows, skip := scratch[worker][:0], make([]int32, hi-lo)
+		for i, q := range queries[lo:hi] {
+			rows = append(rows, x.Row(int(q))...)
+			skip[i] = int32(q)
+		}
+		scratch[worker] = rows
+		search.Search(ids[lo*k:hi*k], dists[lo*k:hi*k], rows, skip, k)
+		done.add(hi-lo, progress)
+	})
+	return ids, dists, err
+}
+
+// queryChunk is how many of n queries to search at once: multiples of a tile's 14, and enough chunks for all threads.
+func queryChunk(n int) int {
+	return 14 * min(max(1, n/(14*4*par.Threads())), 8)
+}
+
+// SumSquares returns the sum over all elements of (x-y)², each row of x first divided by its norm under Cosine.
+func SumSquares(ctx context.Context, x, y core.Matrix, metric core.Metric) (sum float64, err error) {
+	defer fault.Panic()()
+	defer fault.Recover(&err, x.Data)
+	if err := x.Check(); err != nil {
+		return 0, fmt.Errorf("metrics: %w", err)
+	}
+	if y.Rows != x.Rows || y.Cols != x.Cols || len(y.Data) != len(x.Data) {
+		return 0, fmt.Errorf("metrics: %w: %d rows of %d columns against %d rows of %d columns", core.ErrShape, x.Rows, x.Cols, y.Rows, y.Cols)
+	}
+	const chunk = 1024
+	sums := make([]float64, (x.Rows+chunk-1)/chunk)
+	err = par.Chunks(ctx, x.Rows, chunk, func(_, lo, hi int) {
+		unit := make([]float32, x.Cols)
+		for i := lo; i < hi; i++ {
+			row := x.Row(i)
+			if metric == core.Cosine {
+				copy(unit, row)
+				f32.Normalize(unit) // a row of zeros stays
+				row = unit
+			}
+			sums[lo/chunk] += f32.SqDist64(row, y.Row(i))
+		}
+	})
+	return total(sums), err
+}
+
+func total(values []float64) float64 {
+	var s float64
+	for _, v := range values {
+		s += v
+	}
+	return s
+}
