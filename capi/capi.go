@@ -44,11 +44,11 @@ func sid_num_threads() C.int64_t { return C.int64_t(facade.NumThreads()) }
 
 //export sid_rqkmeans_fit
 func sid_rqkmeans_fit(x C.sid_floats, rows, dim C.int64_t, weights C.sid_doubles, levels C.int64_t, clusters C.sid_sizes,
-	metric, maxIter C.int64_t, tol C.double, restarts C.int64_t, seed C.uint64_t, recompute C.int64_t, codebooks C.sid_arrays_out, codes *C.int32_t,
-	inertia *C.double, iterations, flags, control *C.int64_t, err *C.char, errLen C.int64_t) C.int64_t {
+	metric, maxIter C.int64_t, tol C.double, restarts C.int64_t, seed C.uint64_t, recompute, balanced C.int64_t, codebooks C.sid_arrays_out,
+	codes *C.int32_t, inertia *C.double, iterations, flags *C.int64_t, certificates *C.double, control *C.int64_t, err *C.char, errLen C.int64_t) C.int64_t {
 	return C.int64_t(facade.RQKMeansFit(addr(x), int64(rows), int64(dim), addr(weights), int64(levels), addr(clusters),
-		int64(metric), int64(maxIter), float64(tol), int64(restarts), uint64(seed), int64(recompute), addr(codebooks), addr(codes),
-		addr(inertia), addr(iterations), addr(flags), addr(control), addr(err), int64(errLen)))
+		int64(metric), int64(maxIter), float64(tol), int64(restarts), uint64(seed), int64(recompute), int64(balanced), addr(codebooks),
+		addr(codes), addr(inertia), addr(iterations), addr(flags), addr(certificates), addr(control), addr(err), int64(errLen)))
 }
 
 //export sid_rqkmeans_refine
@@ -86,6 +86,13 @@ func sid_quantizer_encode(handle C.int64_t, x C.sid_floats, rows, dim, beam, bat
 	err *C.char, errLen C.int64_t) C.int64_t {
 	return C.int64_t(facade.QuantizerEncode(int64(handle), addr(x), int64(rows), int64(dim), int64(beam), int64(batch), addr(codes),
 		addr(control), addr(err), int64(errLen)))
+}
+
+//export sid_quantizer_encode_balanced
+func sid_quantizer_encode_balanced(handle C.int64_t, x C.sid_floats, rows, dim, recompute C.int64_t, codes *C.int32_t,
+	certificates *C.double, control *C.int64_t, err *C.char, errLen C.int64_t) C.int64_t {
+	return C.int64_t(facade.QuantizerEncodeBalanced(int64(handle), addr(x), int64(rows), int64(dim), int64(recompute), addr(codes),
+		addr(certificates), addr(control), addr(err), int64(errLen)))
 }
 
 //export sid_quantizer_decode

@@ -66,7 +66,7 @@ enum sid_style {
 /* Bits sid_rqkmeans_fit sets for a level. */
 enum sid_flag {
     SID_NOT_CONVERGED = 1, /* max_iter iterations did not reach tol */
-    SID_NOT_DISTINCT = 2   /* fewer distinct rows than centroids */
+    SID_NOT_DISTINCT = 2   /* fewer distinct rows than centroids, or equal centroids of balanced clusters */
 };
 
 /* A control block: SID_CONTROL_LEN int64_t words, zero at first, for watching and stopping a long call from another
@@ -75,7 +75,7 @@ enum sid_control {
     SID_CONTROL_CANCEL = 0, /* set to 1: the call ends within a moment with SID_CANCELED */
     SID_CONTROL_LEVEL = 1,  /* the level being worked on, from 0 */
     SID_CONTROL_LEVELS = 2, /* how many levels there are */
-    SID_CONTROL_DONE = 3,   /* steps done: iterations of this level (fit), rows (encode) */
+    SID_CONTROL_DONE = 3,   /* steps done: iterations of this level (fit), rows (encode), levels (encode balanced) */
     SID_CONTROL_TOTAL = 4,  /* the most steps there can be */
     SID_CONTROL_LEN = 8
 };
@@ -101,17 +101,22 @@ int64_t sid_num_threads(void);
  *   restarts   fits of a level of which the best is kept, >= 1; 1 is usual
  *   seed       the same seed gives the same codebooks, on any number of threads and any processor
  *   recompute  1: keep no copy of x, for one that is mapped from a file; slower, the same codebooks. Else 0
+ *   balanced   1: the sizes of a level's clusters differ by at most one row, at the least error; weights must be NULL. Else 0
  *
  * Writes, unless it fails:
  *   codebooks  levels pointers, level l to float (clusters[l], dim)
- *   codes      (rows, levels), those of x; NULL: not wanted
+ *   codes      (rows, levels), those of x; NULL: not wanted. With balanced the balanced ones, which only
+ *              sid_quantizer_encode_balanced finds again
  *   inertia    (levels), weighted sum of squared distances to the centroids
  *   iterations (levels)
- *   flags      (levels), bits of sid_flag */
+ *   flags      (levels), bits of sid_flag
+ *   certificates  with balanced: (levels, 3), the inertia, what no other balanced codes of this level and codebook go below,
+ *              and the difference as a share of the inertia, at most 1e-9; NULL: not wanted */
 int64_t sid_rqkmeans_fit(const float *x, int64_t rows, int64_t dim, const double *weights, int64_t levels,
                          const int64_t *clusters, int64_t metric, int64_t max_iter, double tol, int64_t restarts,
-                         uint64_t seed, int64_t recompute, float *const *codebooks, int32_t *codes, double *inertia,
-                         int64_t *iterations, int64_t *flags, int64_t *control, char *err, int64_t err_len);
+                         uint64_t seed, int64_t recompute, int64_t balanced, float *const *codebooks, int32_t *codes,
+                         double *inertia, int64_t *iterations, int64_t *flags, double *certificates, int64_t *control,
+                         char *err, int64_t err_len);
 
 /* Makes a model of copies of codebooks, level l being float (clusters[l], dim), and writes its handle. */
 int64_t sid_quantizer_new(int64_t levels, int64_t dim, const int64_t *clusters, const float *const *codebooks,
@@ -132,6 +137,13 @@ int64_t sid_quantizer_codebook(int64_t handle, int64_t level, float *out, char *
  * works on at once, and so memory (0: a good number); it changes no code. */
 int64_t sid_quantizer_encode(int64_t handle, const float *x, int64_t rows, int64_t dim, int64_t beam, int64_t batch,
                              int32_t *codes, int64_t *control, char *err, int64_t err_len);
+
+/* Writes balanced codes (rows, levels) of x (rows, dim): at each level all centroids are used equally often, to within one,
+ * and no such codes of the level leave less. A code depends on the other rows. recompute is as in sid_rqkmeans_fit;
+ * certificates (levels, 3) too, NULL: not wanted. */
+int64_t sid_quantizer_encode_balanced(int64_t handle, const float *x, int64_t rows, int64_t dim, int64_t recompute,
+                                      int32_t *codes, double *certificates, int64_t *control, char *err,
+                                      int64_t err_len);
 
 /* Fits the codebooks of a model to each other, on rows x (rows, dim), for encoding with a beam, and writes codebooks with
  * which sid_quantizer_new makes a model whose codes for x have lower error, or the same; the model of the handle stays.

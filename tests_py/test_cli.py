@@ -174,6 +174,19 @@ def test_format_and_separator(here, python_model):
     assert csv_ids(said)[1] == python_model.semantic_id(codes, sep="/")
 
 
+@pytest.mark.parametrize("name", ["x.npy", "x.jsonl"])
+def test_balanced(here, name):
+    write_embeddings(here / name)
+    ok("fit", name, *FIT, "--implementation", "constrained", "--model", "even", cwd=here)
+    ok("encode", name, "--model", "even", "--balanced", "--out", "ids.jsonl", cwd=here)
+    ids, _, codes = read_ids(here / "ids.jsonl")
+    assert ids == (IDS if name == "x.jsonl" else list(range(N)))
+    model = RQKMeans(n_levels=3, n_clusters=5, random_state=0, implementation="constrained")
+    assert codes == model.fit_encode(X).tolist()
+    words = ["beam_size=2 with balanced=True"]
+    fails("encode", name, "--model", "even", "--balanced", "--beam-size", "2", "--out", "i.csv", cwd=here, words=words)
+
+
 def test_settings_reach_the_model(here):
     settings = "--clusters 7,6,5 --metric cosine --max-iter 50 --tol 0.01 --n-init 2 --seed 9 --threads 1"
     ok("fit", "x.npy", *settings.split(), "--model", "m", cwd=here)

@@ -44,9 +44,9 @@ def test_one_size_for_each_level():
     assert model.encode(X, device="cpu", batch_size=32).shape == (100, 3)
 
 
-def test_balanced_clusters_have_not_landed():
-    with pytest.raises(NotImplementedError):
-        RQKMeans(n_levels=3, n_clusters=10, implementation="constrained").fit(X)
+def test_balanced_clusters():
+    model = RQKMeans(n_levels=3, n_clusters=10, implementation="constrained").fit(X)
+    assert np.bincount(model.encode(X, balanced=True)[:, 0]).tolist() == [10] * 10
 
 
 def test_quality_engine_and_neural_models_have_not_landed(model):

@@ -234,12 +234,6 @@ def test_one_row():
     assert model.decode([[0, 0]]).tolist() == [[3.0, 4.0]]
 
 
-def test_constrained_has_not_landed(blobs):
-    model = RQKMeans(2, 5, implementation="constrained")
-    with pytest.raises(NotImplementedError, match="implementation='constrained'"):
-        model.fit(blobs)
-
-
 # --- warnings ---
 
 
@@ -355,10 +349,8 @@ def test_bad_batch_sizes(model, blobs, batch_size):
         model.encode(blobs, batch_size=batch_size)
 
 
-def test_searches_that_have_not_landed(model, blobs):
+def test_plain_search_is_the_default(model, blobs):
     np.testing.assert_array_equal(model.encode(blobs, balanced=False, beam_size=1), model.encode(blobs))
-    with pytest.raises(NotImplementedError, match="balanced"):
-        model.encode(blobs, balanced=True)
 
 
 # --- decode ---

@@ -58,6 +58,22 @@ static void errors(int64_t handle, const float *x, int32_t *codes)
     want(sid_quantizer_load(nowhere, (int64_t)strlen(nowhere), &none, err, sizeof err) != SID_OK, "no model, no handle");
 }
 
+/* 600 rows are spread evenly over 16 and over 8 centroids. */
+static void balanced(int64_t handle, const float *x, int32_t *codes)
+{
+    double proof[LEVELS][3];
+    int64_t counts[LEVELS][16] = {{0}};
+    check(sid_quantizer_encode_balanced(handle, x, ROWS, DIM, 0, codes, *proof, NULL, err, sizeof err), "encode balanced");
+    for (size_t i = 0; i < (size_t)ROWS * LEVELS; i++)
+        counts[i % LEVELS][codes[i]]++;
+    for (int j = 0; j < 16; j++)
+        want(counts[0][j] == 37 || counts[0][j] == 38, "level 0 is balanced");
+    for (int j = 0; j < 8; j++)
+        want(counts[1][j] == 75 && counts[2][j] == 75, "levels 1 and 2 are balanced");
+    for (int l = 0; l < LEVELS; l++)
+        want(proof[l][0] > 0 && proof[l][0] - proof[l][1] <= 1e-9 * proof[l][0] && proof[l][2] <= 1e-9, "the proof holds");
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -80,8 +96,8 @@ int main(int argc, char **argv)
     int32_t *codes = room((size_t)ROWS * LEVELS, sizeof *codes);
     double inertia[LEVELS];
     int64_t iterations[LEVELS], flags[LEVELS], control[SID_CONTROL_LEN] = {0};
-    check(sid_rqkmeans_fit(x, ROWS, DIM, NULL, LEVELS, clusters, SID_L2, 50, 1e-4, 1, 7, 0, books, codes, inertia, iterations,
-                           flags, control, err, sizeof err),
+    check(sid_rqkmeans_fit(x, ROWS, DIM, NULL, LEVELS, clusters, SID_L2, 50, 1e-4, 1, 7, 0, 0, books, codes, inertia,
+                           iterations, flags, NULL, control, err, sizeof err),
           "fit");
     want(inertia[0] > inertia[1] && inertia[1] > inertia[2], "each level leaves less over");
 
@@ -104,6 +120,7 @@ int main(int argc, char **argv)
     want(control[SID_CONTROL_DONE] == ROWS, "the control block says when all rows are done");
     check(sid_quantizer_encode(loaded, x, ROWS, DIM, 8, 0, again, NULL, err, sizeof err), "encode with a beam");
     want(memcmp(codes, again, (size_t)ROWS * LEVELS * sizeof *codes) != 0, "a beam of 8 finds other codes");
+    balanced(loaded, x, again);
     double left[LEVELS], errors_of[22];
     int64_t kept = 0;
     check(sid_rqkmeans_refine(loaded, x, ROWS, DIM, NULL, 8, 20, 1e-4, 7, books, left, errors_of, &kept, flags, NULL, err,

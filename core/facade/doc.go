@@ -32,7 +32,7 @@ const (
 	ControlCancel = iota // set by the caller: 1 asks the call to stop
 	ControlLevel         // the level being worked on, from 0
 	ControlLevels        // how many levels there are
-	ControlDone          // steps done: iterations of this level (fit), rows (encode)
+	ControlDone          // steps done: iterations of this level (fit), rows (encode), levels (encode balanced)
 	ControlTotal         // the most steps there can be
 	ControlLen    = 8    // words in a block; the rest is reserved and zero
 )

@@ -45,6 +45,8 @@ type fitted struct {
 	inertia  []float64
 	iters    []int64
 	flags    []int64
+	balanced int64
+	proofs   []float64
 	control  []int64
 	bookAddr []uint64
 }
@@ -53,7 +55,7 @@ func newFit(rows, dim int, ks ...int64) *fitted {
 	rng := rand.New(rand.NewPCG(1, 2))
 	f := &fitted{
 		x: make([]float32, rows*dim), codes: make([]int32, rows*len(ks)), ks: ks, inertia: make([]float64, len(ks)),
-		iters: make([]int64, len(ks)), flags: make([]int64, len(ks)), control: make([]int64, ControlLen),
+		iters: make([]int64, len(ks)), flags: make([]int64, len(ks)), proofs: make([]float64, 3*len(ks)), control: make([]int64, ControlLen),
 	}
 	for i := range f.x {
 		f.x[i] = float32(rng.NormFloat64())
@@ -66,8 +68,8 @@ func newFit(rows, dim int, ks ...int64) *fitted {
 }
 
 func (f *fitted) run(c *caller, dim, maxIter int64) int64 {
-	return RQKMeansFit(at(f.x), int64(len(f.x))/dim, dim, 0, int64(len(f.ks)), at(f.ks), 0, maxIter, 1e-4, 1, 7, 0,
-		at(f.bookAddr), at(f.codes), at(f.inertia), at(f.iters), at(f.flags), at(f.control), at(c.text), int64(len(c.text)))
+	return RQKMeansFit(at(f.x), int64(len(f.x))/dim, dim, 0, int64(len(f.ks)), at(f.ks), 0, maxIter, 1e-4, 1, 7, 0, f.balanced,
+		at(f.bookAddr), at(f.codes), at(f.inertia), at(f.iters), at(f.flags), at(f.proofs), at(f.control), at(c.text), int64(len(c.text)))
 }
 
 func TestFitEncodeDecodeSaveLoad(t *testing.T) {
@@ -118,6 +120,37 @@ func TestFitEncodeDecodeSaveLoad(t *testing.T) {
 	}
 	QuantizerFree(handle[0])
 	c.want(t, "freed", QuantizerDecode(handle[0], at(codes), 300, 2, at(out), at(c.text), 200), KindHandle, "no such model handle")
+}
+
+func TestBalanced(t *testing.T) {
+	c, f := newCaller(), newFit(300, 6, 7, 4)
+	f.balanced = 1
+	c.want(t, "fit", f.run(c, 6, 100), KindOK, "")
+	again, proofs := make([]int32, len(f.codes)), make([]float64, 6)
+	handle := []int64{0}
+	c.want(t, "new", QuantizerNew(2, 6, at(f.ks), at(f.bookAddr), 0, at(handle), at(c.text), 200), KindOK, "")
+	c.want(t, "encode", QuantizerEncodeBalanced(handle[0], at(f.x), 300, 6, 0, at(again), at(proofs), at(f.control), at(c.text), 200), KindOK, "")
+	counts := [2][7]int{}
+	for i, k := range again {
+		counts[i%2][k]++
+	}
+	for l, want := range [2][7]int{{43, 43, 43, 43, 43, 43, 42}, {75, 75, 75, 75}} {
+		slices.SortFunc(counts[l][:], func(a, b int) int { return b - a })
+		if counts[l] != want {
+			t.Errorf("level %d: sizes %v, want %v", l, counts[l], want)
+		}
+	}
+	for l := range 2 {
+		if p := f.proofs[3*l:]; p[0] != f.inertia[l] || !(p[1] > 0 && p[2] <= 1e-9) {
+			t.Errorf("level %d: proof %v, inertia %g", l, p[:3], f.inertia[l])
+		}
+	}
+	if d := proofs[0] - f.proofs[0]; d > 1e-9*proofs[0] || -d > 1e-9*proofs[0] || proofs[4] <= 0 {
+		t.Errorf("encoded with proofs %v, fitted with %v", proofs, f.proofs)
+	}
+	c.want(t, "no proofs", QuantizerEncodeBalanced(handle[0], at(f.x), 300, 6, 1, at(again), 0, 0, at(c.text), 200), KindOK, "")
+	c.want(t, "width", QuantizerEncodeBalanced(handle[0], at(f.x), 360, 5, 0, at(again), 0, 0, at(c.text), 200), KindShape, "5 columns")
+	c.want(t, "null", QuantizerEncodeBalanced(handle[0], at(f.x), 300, 6, 0, 0, 0, 0, at(c.text), 200), KindParam, "null")
 }
 
 func TestErrorsHaveKindsAndWords(t *testing.T) {

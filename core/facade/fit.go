@@ -10,16 +10,17 @@ import (
 // Bits of flagsOut of RQKMeansFit and RQKMeansRefine.
 const (
 	FlagNotConverged = 1 << iota // the level used up maxIter
-	FlagNotDistinct              // fewer distinct rows than centroids
+	FlagNotDistinct              // fewer distinct rows than centroids; of balanced clusters, equal centroids
 )
 
 // RQKMeansFit fits residual k-means to x, float32 (rows, dim), with a float64 weight per row at weightsAddr (0: equal
 // weights). ksAddr holds levels int64, the centroids of each level. recompute is 1 for data that memory cannot
-// hold twice (rqkmeans.Params). On success it writes the codebooks (booksAddr holds
-// levels uint64 addresses, level l taking float32 (ks[l], dim)), the codes of x (int32 (rows, levels), unless codesAddr
-// is 0) and per level the inertia (float64), the iterations (int64) and the flags (int64); otherwise nothing.
+// hold twice (rqkmeans.Params), balanced 1 for clusters whose sizes differ by at most one, without weights. On success it
+// writes the codebooks (booksAddr holds levels uint64 addresses, level l taking float32 (ks[l], dim)), the codes of x (int32
+// (rows, levels), unless codesAddr is 0) and per level the inertia (float64), the iterations (int64), the flags (int64) and,
+// with balanced, the certificate (certificatesAddr, unless 0: float64 (levels, 3), see rqkmeans.Certificate); otherwise nothing.
 func RQKMeansFit(xAddr uint64, rows, dim int64, weightsAddr uint64, levels int64, ksAddr uint64, metric, maxIter int64, tol float64,
-	restarts int64, seed uint64, recompute int64, booksAddr, codesAddr, inertiaAddr, itersAddr, flagsAddr, controlAddr uint64, errAddr uint64, errLen int64) int64 {
+	restarts int64, seed uint64, recompute, balanced int64, booksAddr, codesAddr, inertiaAddr, itersAddr, flagsAddr, certificatesAddr, controlAddr uint64, errAddr uint64, errLen int64) int64 {
 	return call(errAddr, errLen, func() error {
 		x, err := matrix(xAddr, rows, dim)
 		if err != nil {
@@ -28,7 +29,7 @@ func RQKMeansFit(xAddr uint64, rows, dim int64, weightsAddr uint64, levels int64
 		if levels < 1 || levels > maxLevels {
 			return fmt.Errorf("%w: %d levels, want 1 to %d", core.ErrParam, levels, maxLevels)
 		}
-		p := rqkmeans.Params{Metric: core.Metric(metric), MaxIter: int(maxIter), Tol: tol, Restarts: int(restarts), Seed: seed, Recompute: recompute != 0}
+		p := rqkmeans.Params{Metric: core.Metric(metric), MaxIter: int(maxIter), Tol: tol, Restarts: int(restarts), Seed: seed, Balanced: balanced != 0, Recompute: recompute != 0}
 		for _, k := range slice[int64](ksAddr, levels) {
 			p.Clusters = append(p.Clusters, int(k))
 		}
@@ -66,6 +67,9 @@ func RQKMeansFit(xAddr uint64, rows, dim int64, weightsAddr uint64, levels int64
 				flags |= FlagNotDistinct
 			}
 			slice[int64](flagsAddr, levels)[l] = flags
+			if balanced != 0 {
+				putCertificate(certificatesAddr, levels, l, a.Certificate)
+			}
 		}
 		return nil
 	})
@@ -115,6 +119,13 @@ func RQKMeansRefine(handle int64, xAddr uint64, rows, dim int64, weightsAddr uin
 		put(flagsOut, flags)
 		return nil
 	})
+}
+
+// putCertificate writes the three numbers of level l, unless the address is 0.
+func putCertificate(addr uint64, levels int64, l int, c rqkmeans.Certificate) {
+	if addr != 0 {
+		copy(slice[float64](addr, 3*levels)[3*l:], []float64{c.Primal, c.Dual, c.Gap})
+	}
 }
 
 // weightsAt are the weights of rows at an address, nil at 0.

@@ -113,6 +113,37 @@ func QuantizerEncode(handle int64, xAddr uint64, rows, dim, beam, batch int64, c
 	})
 }
 
+// QuantizerEncodeBalanced writes codes of x as rqkmeans.EncodeBalanced does: those of a level are used equally often, to
+// within one, at the least error. recompute is as in RQKMeansFit. On success it writes the certificate of each level, float64
+// (levels, 3), unless certificatesAddr is 0.
+func QuantizerEncodeBalanced(handle int64, xAddr uint64, rows, dim, recompute int64, codesAddr, certificatesAddr, controlAddr uint64, errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		m, err := model(handle)
+		if err != nil {
+			return err
+		}
+		x, err := matrix(xAddr, rows, dim)
+		if err != nil {
+			return err
+		}
+		levels := int64(len(m.Books()))
+		dst, err := codes(codesAddr, rows, levels)
+		if err != nil {
+			return err
+		}
+		control := controlAt(controlAddr)
+		ctx, stop := control.context()
+		defer stop()
+		control.set(ControlLevels, 1)
+		control.set(ControlTotal, int(levels))
+		proofs, err := m.EncodeBalanced(ctx, x, dst, recompute != 0, func(done int) { control.set(ControlDone, done) })
+		for l, c := range proofs {
+			putCertificate(certificatesAddr, levels, l, c)
+		}
+		return err
+	})
+}
+
 // QuantizerDecode writes the rows, float32 (rows, dim), that codes, int32 (rows, levels), stand for.
 func QuantizerDecode(handle int64, codesAddr uint64, rows, levels int64, outAddr uint64, errAddr uint64, errLen int64) int64 {
 	return call(errAddr, errLen, func() error {

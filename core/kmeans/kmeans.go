@@ -6,6 +6,9 @@
 // subspaces. Where there are few rows a centroid, single rows are moved then (Hartigan, Wong, Applied Statistics 28(1),
 // 1979). The end is Lloyd (IEEE Trans. Inf. Theory 28(2), 1982): over-relaxed at first where there are many, then skipping
 // distances by exact bounds (Elkan, ICML 2003).
+//
+// Where sizes are set, a codebook without them is the start, and assignments that keep to the sizes, exact ones by package
+// transport, take turns with means.
 package kmeans
 
 import (
@@ -15,6 +18,7 @@ import (
 	"runtime/debug"
 
 	"github.com/semantic-id/semantic-id/core"
+	"github.com/semantic-id/semantic-id/core/transport"
 )
 
 // Params sets up Fit. Start from DefaultParams and change fields: 0 is then a value, not "unset".
@@ -24,6 +28,10 @@ type Params struct {
 	Tol      float64 // stop when the summed squared centroid shift is <= Tol × the mean column variance, or an iteration takes <= Tol/5 of the inertia away; 0: when no label moves
 	Restarts int     // runs from different seeds, at least 1; the one of least inertia is kept
 	Seed     uint64
+
+	// Sizes, when set, say how many rows each cluster is to have: transport.Balanced(rows, K) for sizes that differ by at
+	// most one, transport.Between(K, least, most) for others. A row counts one, so there may be no weights.
+	Sizes transport.Sizes
 
 	// Progress, when set, is called from the calling goroutine after each iteration over all rows with the
 	// number done so far, over all restarts.
@@ -46,17 +54,29 @@ func (p Params) Check(rows int) error {
 	case p.Restarts < 1:
 		return fmt.Errorf("kmeans: %w: Restarts is %d, want at least 1", core.ErrParam, p.Restarts)
 	}
+	if p.sized() {
+		if err := p.Sizes.Check(rows, p.K); err != nil {
+			return fmt.Errorf("kmeans: %w", err)
+		}
+	}
 	return nil
 }
+
+// sized tells whether clusters are to have certain sizes.
+func (p Params) sized() bool { return p.Sizes.Lower != nil || p.Sizes.Upper != nil }
 
 // Result is one fitted codebook.
 type Result struct {
 	Centroids core.Matrix // K rows
-	Labels    []int32     // the nearest centroid of each row, by the definition of a code
+	Labels    []int32     // the nearest centroid of each row, by the definition of a code; with Sizes that of Assignment
 	Inertia   float64     // sum over rows of weight × squared distance to the centroid
 	Iters     int         // iterations over all rows, of the restart that was kept
 	Converged bool        // false: MaxIter ended it
 	Distinct  bool        // false: fewer distinct rows (of positive weight) than K, so some centroids are copies
+
+	// Assignment, only with Sizes, is that of the rows to Centroids, with the proof that no other of these sizes has a
+	// smaller sum of squared distances. Its Columns are Labels.
+	Assignment *transport.Solution
 }
 
 // Fit clusters the rows of x. weights holds a finite weight >= 0 for each row, at least one of them positive, or is nil
@@ -71,22 +91,19 @@ func Fit(ctx context.Context, x Rows, weights []float64, p Params) (*Result, err
 	if err := CheckWeights(weights, x.Len()); err != nil {
 		return nil, err
 	}
+	if p.sized() && weights != nil {
+		return nil, fmt.Errorf("kmeans: %w: weights with Sizes, where a row counts one: leave out the weights or Sizes", core.ErrParam)
+	}
 	giveBack(x)
 	scatter, weight, err := scatterOf(ctx, x, weights)
 	if err != nil {
 		return nil, err
 	}
-	variance := scatter / weight / float64(x.Dim()) // the mean over the columns
-	spread := math.Sqrt(scatter / weight)
-	done := 0
-	progress := func() {
-		done++
-		if p.Progress != nil {
-			p.Progress(done)
-		}
+	f := &fit{
+		Params: p, x: x, weights: weights, few: x.Len() < exchangeBelow*p.K, scatter: scatter,
+		variance: scatter / weight / float64(x.Dim()), spread: math.Sqrt(scatter / weight),
 	}
-	few := x.Len() < exchangeBelow*p.K
-	starter, err := newStarter(ctx, x, weights, p.K, few, spread, p.Seed)
+	starter, err := newStarter(ctx, x, weights, p.K, f.few, f.spread, p.Seed)
 	if err != nil {
 		return nil, err
 	}
@@ -100,28 +117,62 @@ func Fit(ctx context.Context, x Rows, weights []float64, p Params) (*Result, err
 			starter = nil
 			giveBack(x)
 		}
-		iters := 0
-		if few {
-			if iters, err = exchange(ctx, x, weights, first, p.MaxIter-1, progress); err != nil {
-				return nil, err
-			}
-		}
-		run := &lloyd{
-			x: x, weights: weights, k: p.K, maxIter: p.MaxIter, tol: p.Tol * variance, stall: stallShare * p.Tol,
-			spread: spread, scatter: scatter, over: !few, plain: few, centroids: first, iters: iters, progress: progress,
-		}
-		if err := run.run(ctx); err != nil {
-			return nil, err
-		}
-		inertia, err := run.inertia(ctx)
+		r, err := f.run(ctx, first)
 		if err != nil {
 			return nil, err
 		}
-		if best == nil || inertia < best.Inertia {
-			best = &Result{Centroids: run.centroids, Labels: run.labels, Inertia: inertia, Iters: run.iters, Converged: run.converged, Distinct: run.distinct}
+		if best == nil || r.Inertia < best.Inertia {
+			best = r
 		}
 	}
 	return best, nil
+}
+
+// fit is what the restarts have in common.
+type fit struct {
+	Params
+	x        Rows
+	weights  []float64
+	few      bool    // few rows a centroid
+	scatter  float64 // weighted sum of the squared distances of the rows to their mean
+	variance float64 // the mean over the columns
+	spread   float64 // root of the mean squared distance of the rows to their mean
+	done     int     // iterations over all rows, over all restarts
+}
+
+func (f *fit) progress() {
+	f.done++
+	if f.Progress != nil {
+		f.Progress(f.done)
+	}
+}
+
+// run is one run from first centroids, which it overwrites.
+func (f *fit) run(ctx context.Context, first core.Matrix) (*Result, error) {
+	if f.sized() {
+		return f.runSized(ctx, first)
+	}
+	iters := 0
+	if f.few {
+		var err error
+		if iters, err = exchange(ctx, f.x, f.weights, first, f.MaxIter-1, f.progress); err != nil {
+			return nil, err
+		}
+	}
+	l := f.lloyd(first, f.MaxIter)
+	l.iters, l.over, l.plain = iters, !f.few, f.few
+	if err := l.run(ctx); err != nil {
+		return nil, err
+	}
+	inertia, err := l.inertia(ctx)
+	return &Result{Centroids: l.centroids, Labels: l.labels, Inertia: inertia, Iters: l.iters, Converged: l.converged, Distinct: l.distinct}, err
+}
+
+func (f *fit) lloyd(first core.Matrix, maxIter int) *lloyd {
+	return &lloyd{
+		x: f.x, weights: f.weights, k: f.K, maxIter: maxIter, tol: f.Tol * f.variance, stall: stallShare * f.Tol,
+		spread: f.spread, scatter: f.scatter, centroids: first, progress: f.progress,
+	}
 }
 
 // giveBack returns to the system what is no longer used: what the fit of the level before had, and what the start had,

@@ -144,26 +144,34 @@ func (l *lloyd) update(ctx context.Context, beyond float64) (float64, error) {
 	if err := l.refill(ctx); err != nil {
 		return 0, err
 	}
-	var shift float64
-	mean := make([]float32, l.x.Dim())
-	for k := range l.k {
-		l.moved[k] = 0
-		if l.sums.count[k] == 0 {
-			continue // nothing to take: the centroid stays
-		}
-		l.sums.mean(mean, k)
-		centroid := l.centroids.Row(k)
-		sq := f32.SqDist64(mean, centroid)
-		for c, v := range centroid {
-			centroid[c] = float32(float64(mean[c]) + float64(beyond*(float64(mean[c])-float64(v))))
-		}
-		shift += sq
-		l.moved[k] = math.Sqrt(sq)
-	}
+	shift := step(l.centroids, l.sums, beyond, l.moved)
 	if l.bounds != nil { // there are none while a step goes beyond
 		l.bounds.move(l.moved)
 	}
 	return shift, nil
+}
+
+// step moves each centroid to the mean of its rows, or beyond it by that share of the step, writes to moved, unless nil,
+// how far it is to the mean, and returns the sum of the squares of that. A centroid without rows stays.
+func step(centroids core.Matrix, s *sums, beyond float64, moved []float64) float64 {
+	var shift float64
+	mean := make([]float32, centroids.Cols)
+	for k := range centroids.Rows {
+		var sq float64
+		if s.count[k] > 0 {
+			s.mean(mean, k)
+			centroid := centroids.Row(k)
+			sq = f32.SqDist64(mean, centroid)
+			for c, v := range centroid {
+				centroid[c] = float32(float64(mean[c]) + float64(beyond*(float64(mean[c])-float64(v))))
+			}
+		}
+		shift += sq
+		if moved != nil {
+			moved[k] = math.Sqrt(sq)
+		}
+	}
+	return shift
 }
 
 // refill gives each empty cluster one row: the row farthest from its centroid, taken out of a cluster that keeps at

@@ -49,13 +49,13 @@ func (r Rows) Len() int { return r.x.Rows }
 // Dim is the number of columns of a row.
 func (r Rows) Dim() int { return r.x.Cols }
 
-// stored tells whether a row is read as it lies in memory.
-func (r Rows) stored() bool { return !r.unit && len(r.books) == 0 }
+// Stored tells whether a row is read as it lies in memory.
+func (r Rows) Stored() bool { return !r.unit && len(r.books) == 0 }
 
 // Scratch is memory for n rows for each of par.Threads workers to pass to Row or Block: none where rows are stored.
 func (r Rows) Scratch(n int) [][]float32 {
 	s := make([][]float32, par.Threads())
-	if !r.stored() {
+	if !r.Stored() {
 		for w := range s {
 			s[w] = make([]float32, n*r.Dim())
 		}
@@ -66,7 +66,7 @@ func (r Rows) Scratch(n int) [][]float32 {
 // Row is row i: where it is stored, or worked out in scratch.
 func (r Rows) Row(i int, scratch []float32) []float32 {
 	row := r.x.Row(i)
-	if r.stored() {
+	if r.Stored() {
 		return row
 	}
 	return r.workOut(row, i, scratch[:len(row)])
@@ -74,7 +74,7 @@ func (r Rows) Row(i int, scratch []float32) []float32 {
 
 // Block is rows lo to hi-1, row after row: where they are stored, or worked out in scratch.
 func (r Rows) Block(lo, hi int, scratch []float32) []float32 {
-	if r.stored() {
+	if r.Stored() {
 		return r.x.Slice(lo, hi).Data
 	}
 	dim := r.Dim()
@@ -100,7 +100,7 @@ func (r Rows) prefetch(i int) { f32.Prefetch(r.x.Row(i)) }
 
 // gather is a matrix of some rows: of its own memory, or r itself where that is all of its stored rows.
 func (r Rows) gather(ctx context.Context, rows []int) (core.Matrix, error) {
-	if r.stored() && len(rows) == r.Len() {
+	if r.Stored() && len(rows) == r.Len() {
 		return r.x, nil
 	}
 	out := core.NewMatrix(len(rows), r.Dim())
@@ -125,7 +125,7 @@ func (r Rows) each(ctx context.Context, f func(i int, row []float32)) error {
 // pieces hands f rows at(0) to at(n-1) in turn, as row(lo) to row(hi-1): all at once where they are stored, else some
 // thousands worked out in *piece, which is made here if it is nil.
 func (r Rows) pieces(ctx context.Context, n int, at func(j int) int, piece *[]float32, f func(lo, hi int, row func(j int) []float32) error) error {
-	if r.stored() {
+	if r.Stored() {
 		return f(0, n, func(j int) []float32 { return r.x.Row(at(j)) })
 	}
 	dim := r.Dim()

@@ -13,6 +13,7 @@ import (
 	"github.com/semantic-id/semantic-id/core/internal/fault"
 	"github.com/semantic-id/semantic-id/core/internal/par"
 	"github.com/semantic-id/semantic-id/core/kmeans"
+	"github.com/semantic-id/semantic-id/core/transport"
 )
 
 // Params sets up Fit. Start from DefaultParams and change fields: 0 is then a value, not "unset".
@@ -23,6 +24,10 @@ type Params struct {
 	Tol      float64 // as kmeans.Params.Tol, of what is left over at the level
 	Restarts int     // k-means runs a level, of which the best is kept
 	Seed     uint64
+
+	// Balanced has the clusters of a level differ by at most one row in size: of all such assignments of the rows each
+	// level takes one of the least sum of squared distances. There may be no weights then.
+	Balanced bool
 
 	// Recompute has what the levels before left over worked out at each use instead of kept in a copy of the rows:
 	// slower, for rows that memory cannot hold twice, or at all, such as those of a mapped file. The model is the same.
@@ -42,8 +47,11 @@ func DefaultParams(levels, clusters int) Params {
 	return Params{Clusters: ks, Metric: core.L2, MaxIter: 100, Tol: 1e-4, Restarts: 1}
 }
 
-func (p Params) level(l int) kmeans.Params {
+func (p Params) level(l, rows int) kmeans.Params {
 	kp := kmeans.Params{K: p.Clusters[l], MaxIter: p.MaxIter, Tol: p.Tol, Restarts: p.Restarts, Seed: p.Seed + uint64(l)}
+	if p.Balanced && kp.K > 0 {
+		kp.Sizes = transport.Balanced(rows, kp.K)
+	}
 	if p.Progress != nil {
 		kp.Progress = func(done int) { p.Progress(l, done) }
 	}
@@ -55,11 +63,13 @@ type Level struct {
 	Inertia   float64 // weighted sum of the squared distances that the level leaves
 	Iters     int
 	Converged bool
-	Distinct  bool // false: fewer distinct rows than centroids
+	Distinct  bool // false: fewer distinct rows than centroids, or equal centroids of balanced clusters
+
+	Certificate Certificate // with Params.Balanced
 }
 
-// Fit fits a model to the rows of x and returns it with the codes of those rows and an account of each level. weights
-// is as in kmeans.Fit. Beside x it needs less than one and a half times its memory: a copy for the residuals, and bounds.
+// Fit fits a model to the rows of x and returns it with the codes of those rows, balanced ones with Params.Balanced, and
+// an account of each level. weights is as in kmeans.Fit. Beside x it needs less than one and a half times its memory: a copy for the residuals, and bounds.
 // Fit ends early with the error of ctx. x may be mapped from a file: see Params.Recompute and package rowfile.
 func Fit(ctx context.Context, x core.Matrix, weights []float64, p Params) (_ *Model, _ core.Codes, _ []Level, err error) {
 	defer fault.Panic()()
@@ -75,7 +85,7 @@ func Fit(ctx context.Context, x core.Matrix, weights []float64, p Params) (_ *Mo
 		return nil, none, nil, fmt.Errorf("rqkmeans: %w: unknown metric %v", core.ErrParam, p.Metric)
 	}
 	for l := range p.Clusters {
-		if err := p.level(l).Check(x.Rows); err != nil {
+		if err := p.level(l, x.Rows).Check(x.Rows); err != nil {
 			return nil, none, nil, fmt.Errorf("level %d: %w", l, err)
 		}
 	}
@@ -83,34 +93,27 @@ func Fit(ctx context.Context, x core.Matrix, weights []float64, p Params) (_ *Mo
 		return nil, none, nil, err
 	}
 	rows := kmeans.RowsOf(x)
-	if p.Metric == core.Cosine {
-		rows = rows.Unit()
-	}
 	if p.Recompute {
 		rows = rows.Lean()
 	}
-	var residual core.Matrix
 	codes := core.NewCodes(x.Rows, len(p.Clusters))
 	books := make([]core.Matrix, len(p.Clusters))
 	levels := make([]Level, len(p.Clusters))
+	rest := newLeftover(rows, p.Metric, codes, p.Recompute)
 	for l := range p.Clusters {
-		left := rows.Less(codes, books[:l])
-		if !p.Recompute && (l > 0 || p.Metric == core.Cosine) { // else the level reads x itself
-			if residual.Data == nil {
-				residual = core.NewMatrix(x.Rows, x.Cols)
-			}
-			err := par.Chunks(ctx, x.Rows, blockRows, func(_, lo, hi int) { left.Block(lo, hi, residual.Slice(lo, hi).Data) })
-			if err != nil {
-				return nil, none, nil, err
-			}
-			left = kmeans.RowsOf(residual)
+		left, err := rest.of(ctx, books[:l])
+		if err != nil {
+			return nil, none, nil, err
 		}
-		r, err := kmeans.Fit(ctx, left, weights, p.level(l))
+		r, err := kmeans.Fit(ctx, left, weights, p.level(l, x.Rows))
 		if err != nil {
 			return nil, none, nil, fmt.Errorf("level %d: %w", l, err)
 		}
 		books[l] = r.Centroids
 		levels[l] = Level{Inertia: r.Inertia, Iters: r.Iters, Converged: r.Converged, Distinct: r.Distinct}
+		if r.Assignment != nil {
+			levels[l].Certificate = certify(r.Assignment)
+		}
 		for i, k := range r.Labels {
 			codes.Data[i*codes.Levels+l] = k
 		}
@@ -121,6 +124,34 @@ func Fit(ctx context.Context, x core.Matrix, weights []float64, p Params) (_ *Mo
 	}
 	m.settings = p.settings()
 	return m, codes, levels, nil
+}
+
+// leftover is what levels leave of rows, level by level: worked out once a level and kept, or at each use.
+type leftover struct {
+	rows      kmeans.Rows
+	codes     core.Codes
+	recompute bool
+	residual  core.Matrix
+}
+
+func newLeftover(rows kmeans.Rows, metric core.Metric, codes core.Codes, recompute bool) *leftover {
+	if metric == core.Cosine {
+		rows = rows.Unit()
+	}
+	return &leftover{rows: rows, codes: codes, recompute: recompute}
+}
+
+// of returns what the levels of these books leave, which stays until the next call.
+func (r *leftover) of(ctx context.Context, books []core.Matrix) (kmeans.Rows, error) {
+	left := r.rows.Less(r.codes, books)
+	if r.recompute || left.Stored() {
+		return left, nil
+	}
+	if r.residual.Data == nil {
+		r.residual = core.NewMatrix(left.Len(), left.Dim())
+	}
+	err := par.Chunks(ctx, left.Len(), blockRows, func(_, lo, hi int) { left.Block(lo, hi, r.residual.Slice(lo, hi).Data) })
+	return kmeans.RowsOf(r.residual), err
 }
 
 // checkRows returns an error for the first row that holds NaN or infinity, or is all zeros under Cosine.

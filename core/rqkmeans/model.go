@@ -94,14 +94,8 @@ func (m *Model) EncodeBlocks(ctx context.Context, x core.Matrix, dst core.Codes,
 func (m *Model) encode(ctx context.Context, x core.Matrix, dst core.Codes, batch int, progress func(rows int), block func(core.Matrix, []int32) int) (err error) {
 	defer fault.Panic()()
 	defer fault.Recover(&err, x.Data)
-	if err := x.Check(); err != nil {
-		return fmt.Errorf("rqkmeans: %w", err)
-	}
-	if x.Cols != m.dim {
-		return fmt.Errorf("rqkmeans: %w: rows of %d columns, the model has %d", core.ErrShape, x.Cols, m.dim)
-	}
-	if dst.Rows != x.Rows || dst.Levels != len(m.books) || len(dst.Data) != dst.Rows*dst.Levels {
-		return fmt.Errorf("rqkmeans: %w: codes for %d rows of %d levels, want %d of %d", core.ErrShape, dst.Rows, dst.Levels, x.Rows, len(m.books))
+	if err := m.check(x, dst); err != nil {
+		return err
 	}
 	if batch < 1 || batch > blockRows {
 		batch = blockRows
@@ -126,6 +120,20 @@ func (m *Model) encode(ctx context.Context, x core.Matrix, dst core.Codes, batch
 	}
 	if i := int(failed.Load()); i > 0 {
 		return checkBlock(x.Slice(i-1, i), m.metric, i-1)
+	}
+	return nil
+}
+
+// check returns an ErrShape unless x has the columns of the model and dst is for its codes.
+func (m *Model) check(x core.Matrix, dst core.Codes) error {
+	if err := x.Check(); err != nil {
+		return fmt.Errorf("rqkmeans: %w", err)
+	}
+	if x.Cols != m.dim {
+		return fmt.Errorf("rqkmeans: %w: rows of %d columns, the model has %d", core.ErrShape, x.Cols, m.dim)
+	}
+	if dst.Rows != x.Rows || dst.Levels != len(m.books) || len(dst.Data) != dst.Rows*dst.Levels {
+		return fmt.Errorf("rqkmeans: %w: codes for %d rows of %d levels, want %d of %d", core.ErrShape, dst.Rows, dst.Levels, x.Rows, len(m.books))
 	}
 	return nil
 }

@@ -38,6 +38,9 @@ func Load(dir string) (*Model, error) {
 // settings is what a file says of a fit with p.
 func (p Params) settings() persist.RQKMeans {
 	s := persist.RQKMeans{Implementation: "kmeans", MaxIter: p.MaxIter, Tol: p.Tol, NInit: &p.Restarts}
+	if p.Balanced {
+		s.Implementation = "constrained"
+	}
 	if p.Seed <= math.MaxInt64 {
 		seed := int64(p.Seed)
 		s.RandomState = &seed

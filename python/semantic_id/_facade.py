@@ -42,6 +42,20 @@ class Facade(Protocol):
         errLen: int,
     ) -> int: ...
 
+    def QuantizerEncodeBalanced(
+        self,
+        handle: int,
+        xAddr: int,
+        rows: int,
+        dim: int,
+        recompute: int,
+        codesAddr: int,
+        certificatesAddr: int,
+        controlAddr: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
     def QuantizerDecode(
         self, handle: int, codesAddr: int, rows: int, levels: int, outAddr: int, errAddr: int, errLen: int
     ) -> int: ...
@@ -60,11 +74,13 @@ class Facade(Protocol):
         restarts: int,
         seed: int,
         recompute: int,
+        balanced: int,
         booksAddr: int,
         codesAddr: int,
         inertiaAddr: int,
         itersAddr: int,
         flagsAddr: int,
+        certificatesAddr: int,
         controlAddr: int,
         errAddr: int,
         errLen: int,

@@ -357,6 +357,21 @@ class Quantizer:
         _call_long(call, _progress("encode", "rows", 1, rows) if verbose else None, first_row)
         return codes
 
+    def encode_balanced(
+        self, x: FloatMatrix, recompute: bool, verbose: bool
+    ) -> tuple[CodeMatrix, npt.NDArray[np.float64]]:
+        """Return balanced codes of `x`, float32 and C-ordered, and a certificate for each level, (levels, 3)."""
+        rows, dim = x.shape
+        codes, proofs = np.empty((rows, self.levels), np.int32), np.zeros((self.levels, 3))
+
+        def call(control: int, text: int, size: int) -> int:
+            return _lib.QuantizerEncodeBalanced(
+                self.handle, _address(x), rows, dim, recompute, _address(codes), _address(proofs), control, text, size
+            )
+
+        _call_long(call, _progress("encode", "levels", 1, self.levels) if verbose else None)
+        return codes, proofs
+
     def decode(self, codes: CodeMatrix) -> FloatMatrix:
         """Return the rows that `codes`, int32, C-ordered, of `levels` columns, stand for."""
         rows = len(codes)
@@ -423,6 +438,7 @@ class Fitted(NamedTuple):
     inertia: npt.NDArray[np.float64]
     n_iter: npt.NDArray[np.int64]
     flags: npt.NDArray[np.int64]
+    certificates: npt.NDArray[np.float64]
 
 
 def fit_rqkmeans(
@@ -435,28 +451,34 @@ def fit_rqkmeans(
     tol: float,
     restarts: int,
     seed: int,
+    balanced: bool,
     recompute: bool,
     want_codes: bool,
     verbose: bool,
 ) -> Fitted:
-    """Fit residual k-means to `x`, float32 and C-ordered; with `recompute` without a copy of it."""
+    """Fit residual k-means to `x`, float32 and C-ordered; with `recompute` without a copy of it.
+
+    The three numbers of a certificate are those of core/facade; without `balanced` they are 0.
+    """
     rows, dim = x.shape
     levels = len(clusters)
     sizes = np.array(clusters, np.int64)
     books = [np.empty((k, dim), np.float32) for k in clusters]
     pointers = _addresses(books)
     codes = np.empty((rows, levels), np.int32) if want_codes else None
-    fitted = Fitted(books, codes, np.zeros(levels), np.zeros(levels, np.int64), np.zeros(levels, np.int64))
+    fitted = Fitted(
+        books, codes, np.zeros(levels), np.zeros(levels, np.int64), np.zeros(levels, np.int64), np.zeros((levels, 3))
+    )
 
     def call(control: int, text: int, size: int) -> int:
         return _lib.RQKMeansFit(
             _address(x), rows, dim, 0 if weights is None else _address(weights),
-            levels, _address(sizes), METRICS.index(metric), max_iter, tol, restarts, seed, recompute,
-            _address(pointers), 0 if codes is None else _address(codes),
-            _address(fitted.inertia), _address(fitted.n_iter), _address(fitted.flags), control, text, size,
+            levels, _address(sizes), METRICS.index(metric), max_iter, tol, restarts, seed, recompute, balanced,
+            _address(pointers), 0 if codes is None else _address(codes), _address(fitted.inertia),
+            _address(fitted.n_iter), _address(fitted.flags), _address(fitted.certificates), control, text, size,
         )  # fmt: skip
 
-    if not verbose and rows * sum(clusters) * dim * max_iter * restarts < _LONG:
+    if not (verbose or balanced) and rows * sum(clusters) * dim * max_iter * restarts < _LONG:
         kind = call(0, _error_text.address, _TEXT_BYTES)
         if kind:
             _raise(kind, _error_text.bytes)

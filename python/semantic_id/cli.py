@@ -135,13 +135,17 @@ def _encode(arguments: argparse.Namespace) -> None:
     search = {} if arguments.beam_size == 1 else {"beam_size": arguments.beam_size}  # an RQVAE has no beam
     rows = 0
     distinct: list[Any] = []
+    balanced = _encode_balanced(model, embeddings, search) if arguments.balanced else None
     with (
         id_writer(arguments.out, model.n_levels) as writer,
         _progress(embeddings, "encode") as progress,
     ):
         for block in embeddings.blocks():
-            with naming(embeddings.path):
-                codes = model.encode(block.vectors, **search)
+            if balanced is None:
+                with naming(embeddings.path):
+                    codes = model.encode(block.vectors, **search)
+            else:
+                codes = balanced[block.start : block.start + len(block.vectors)]
             ids = model.semantic_id(codes, sep=arguments.sep, fmt=arguments.format)
             writer.write(block.ids, ids, codes)
             distinct.append(_distinct(codes))
@@ -150,6 +154,14 @@ def _encode(arguments: argparse.Namespace) -> None:
     if arguments.out != "-":
         n = len(np.unique(np.concatenate(distinct)))
         print(f"wrote {rows:,} ids, {n:,} of them distinct, to {arguments.out}")
+
+
+def _encode_balanced(model: Any, embeddings: Embeddings, search: dict[str, int]) -> Any:
+    """Return balanced codes of all rows, each of which depends on all others."""
+    with _progress(embeddings, "read") as progress:
+        x = embeddings.matrix(progress.update)
+    with naming(embeddings.path):
+        return model.encode(x, balanced=True, **search)
 
 
 def _info(arguments: argparse.Namespace) -> None:
@@ -217,7 +229,7 @@ def _parser() -> argparse.ArgumentParser:
         "--implementation",
         choices=("kmeans", "constrained"),
         default=_default("implementation"),
-        help="constrained: clusters of equal size (default %(default)s)",
+        help="constrained: clusters whose sizes differ by at most one (default %(default)s)",
     )
     fit.add_argument(
         "--max-iter", type=_positive, default=_default("max_iter"), metavar="N", help="default %(default)s"
@@ -237,6 +249,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     encode.add_argument(
         "--beam-size", type=_positive, default=1, metavar="B", help="candidates kept per level (default %(default)s)"
+    )
+    encode.add_argument(
+        "--balanced", action="store_true", help="use the codes of each level equally often, at the least error"
     )
     encode.add_argument("--sep", default="-", help="between the codes of a plain id (default %(default)s)")
 

@@ -6,7 +6,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,17 +16,34 @@ from .._arrays import CodeMatrix, FloatMatrix, as_codes, as_matrix, as_weights, 
 from .._devices import check_device
 from .._estimator import Estimator
 from .._large import is_large, large_to_float32
-from .._later import not_yet
 from .._params import check_choice, check_float, check_int, check_seed
 from ..core import BaseSemanticEncoder
 from ..exceptions import ConvergenceWarning, NotFittedError, ShapeMismatchError
 
-__all__ = ["RQKMeans"]
+__all__ = ["Certificate", "RQKMeans"]
 
 _log = logging.getLogger("semantic_id")
 _SAVED = ("n_levels", "n_clusters", "metric", "implementation", "max_iter", "tol", "random_state", "n_init")
 _MAX_BEAM = 4096
 _BLOCK = 1 << 23  # values converted at a time when `encode` gets anything but C-ordered float32: 32 MiB
+
+
+class Certificate(NamedTuple):
+    """The proof that no balanced codes of a level have a lower error than those found, with the codebook as it is.
+
+    Attributes
+    ----------
+    primal : float
+        Sum of the squared distances between what the levels before left over and the centroids of the codes.
+    dual : float
+        No balanced codes of the level have a smaller sum than this, by the prices of the centroids.
+    gap : float
+        Their difference as a share of `primal`: at most 1e-9, what rounding leaves.
+    """
+
+    primal: float
+    dual: float
+    gap: float
 
 
 class RQKMeans(Estimator, BaseSemanticEncoder):
@@ -44,7 +61,9 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
     metric : {"l2", "cosine"}, default="l2"
         "cosine" divides each embedding by its norm first; `decode` then gives points near the unit sphere.
     implementation : {"kmeans", "constrained"}, default="kmeans"
-        "constrained" makes clusters whose sizes differ by at most one; it has not landed yet.
+        "constrained" makes clusters whose sizes differ by at most one, on every level, and of all such assignments of
+        the rows to the centroids takes one of the least squared error. The codes that `fit_encode` returns are
+        balanced so; `encode` takes the nearest centroids, unless asked for ``balanced=True``.
     max_iter : int, default=100
         Most iterations over all rows per level. With fewer than 128 rows a cluster single rows are moved first, and the
         last iteration is Lloyd's; with more all are Lloyd's.
@@ -73,6 +92,8 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         Sum of the squared distances that each level leaves, weighted by `sample_weight`.
     n_iter_ : ndarray of shape (n_levels,), dtype int64
         Iterations over all rows of each level.
+    certificate_ : list of Certificate
+        Only after `fit` with "constrained": for each level the proof that its codes are the best balanced ones.
     refine_history_ : ndarray of shape (n_kept,), dtype float64
         Only after `refine`: the weighted sum of the squared distances between embeddings and their decoded codes,
         before it, after its first phase, and after each update that it kept. It never rises.
@@ -111,6 +132,7 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
     n_features_in_: int
     inertia_: npt.NDArray[np.float64]
     n_iter_: npt.NDArray[np.int64]
+    certificate_: list[Certificate]
     refine_history_: npt.NDArray[np.float64]
     _native_model: tuple[_native.Quantizer, list[FloatMatrix], str]
 
@@ -166,7 +188,8 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         device : str, default="cpu"
             Where to work.
         sample_weight : array-like of shape (n_samples,), default=None
-            How much each embedding counts (None: all the same); 0 leaves it out.
+            How much each embedding counts (None: all the same); 0 leaves it out. With "constrained" a row counts one,
+            so the weights must be equal.
 
         Returns
         -------
@@ -178,12 +201,13 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         ShapeMismatchError
             If `X` is empty or not 2-D.
         ValueError
-            If `X` holds NaN or infinity, or a row of zeros under "cosine", or a parameter cannot be used.
+            If `X` holds NaN or infinity, or a row of zeros under "cosine", or a parameter or weights cannot be used.
 
         Warns
         -----
         ConvergenceWarning
-            If a level used up `max_iter`, or met fewer distinct rows than clusters.
+            If a level used up `max_iter`, or met fewer distinct rows than clusters, or has equal centroids because
+            copies of a row fill several balanced clusters.
 
         Examples
         --------
@@ -215,7 +239,8 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         Returns
         -------
         codes : ndarray of shape (n_samples, n_levels), dtype int32
-            What `encode` gives for `X`, without working it out again.
+            What `encode` gives for `X`, without working it out again; with "constrained" the balanced codes of the
+            fit instead, each code of a level as often as any other, or once more.
 
         Examples
         --------
@@ -224,6 +249,9 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         >>> X = np.random.default_rng(0).normal(size=(100, 16))
         >>> RQKMeans(n_levels=3, n_clusters=10, random_state=0).fit_encode(X).shape
         (100, 3)
+        >>> codes = RQKMeans(2, 8, implementation="constrained", random_state=0).fit_encode(X)
+        >>> sorted(np.bincount(codes[:, 0]).tolist())
+        [12, 12, 12, 12, 13, 13, 13, 13]
         """
         codes = self._fit(X, device, sample_weight, want_codes=True)
         assert codes is not None
@@ -240,31 +268,41 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         tol = check_float("tol", self.tol, 0)
         restarts = 1 if self.n_init is None else check_int("n_init", self.n_init, 1)
         weights = as_weights(sample_weight, n)
-        if implementation == "constrained":
-            raise not_yet("implementation='constrained'", "exactly balanced codebooks; use implementation='kmeans'")
+        balanced = implementation == "constrained"
+        if balanced and weights is not None and (weights != weights[0]).any():
+            raise ValueError(
+                "sample_weight holds unequal weights, and a row counts one with implementation='constrained': "
+                "leave sample_weight out, or use implementation='kmeans'"
+            )
         large = is_large(rows)
         x = rows if is_float32(rows) else large_to_float32(rows) if large else to_float32(rows)
         fitted = _native.fit_rqkmeans(
             x,
-            weights,
+            None if balanced else weights,
             clusters=clusters,
             metric=metric,
             max_iter=max_iter,
             tol=tol,
             restarts=restarts,
             seed=check_seed(self.random_state),
+            balanced=balanced,
             recompute=large,
             want_codes=want_codes,
             verbose=bool(self.verbose),
         )
-        self._warn(fitted.flags, clusters, max_iter)
+        self._warn(fitted.flags, clusters, max_iter, balanced)
         _log.info(
             "fitted %s to %d rows of %d columns: iterations %s, inertia %s", self, n, dim, fitted.n_iter, fitted.inertia
         )
+        inertia = fitted.inertia if weights is None or not balanced else fitted.inertia * weights[0]
         learned = {"codebooks_": _freeze(fitted.codebooks), "D_": dim, "n_features_in_": dim}
-        learned |= {"inertia_": fitted.inertia, "n_iter_": fitted.n_iter}
+        learned |= {"inertia_": inertia, "n_iter_": fitted.n_iter}
+        if balanced:
+            learned["certificate_"] = _certificates(fitted.certificates)
         self.__dict__.update(learned)  # in one step, so that Ctrl-C leaves the old model or the new one
         self.__dict__.pop("refine_history_", None)
+        if not balanced:
+            self.__dict__.pop("certificate_", None)
         return fitted.codes
 
     def refine(
@@ -350,6 +388,7 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         _log.info("refined %s on %d rows: errors %s", self, len(x), refined.errors)
         learned = {"codebooks_": _freeze(refined.codebooks), "inertia_": refined.inertia}
         self.__dict__.update(learned | {"refine_history_": refined.errors})
+        self.__dict__.pop("certificate_", None)  # of other codebooks
         return self
 
     def _check_clusters(self, rows: int) -> list[int]:
@@ -362,11 +401,12 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
             check_int("n_clusters", sizes[0], 1, rows, limit)
         return [check_int(f"n_clusters[{level}]", k, 1, rows, limit) for level, k in enumerate(sizes)]
 
-    def _warn(self, flags: npt.NDArray[np.int64], clusters: list[int], max_iter: int) -> None:
+    def _warn(self, flags: npt.NDArray[np.int64], clusters: list[int], max_iter: int, balanced: bool) -> None:
         for level, flag in enumerate(flags.tolist()):
             if flag & _native.NOT_DISTINCT:
+                why = "copies of a row fill several of" if balanced else "fewer distinct rows than"
                 warnings.warn(
-                    f"level {level}: fewer distinct rows than n_clusters={clusters[level]}, some centroids are equal",
+                    f"level {level}: {why} n_clusters={clusters[level]}, some centroids are equal",
                     ConvergenceWarning,
                     stacklevel=4,
                 )
@@ -386,6 +426,10 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         `beam_size` B, each level keeps the B best of all continuations of the codes kept so far, and the best one left
         at the end is the code: mostly of lower error. Its first code need not name the nearest centroid of level 0.
 
+        With ``balanced=True`` the codes of each level name all its centroids equally often, to within one, and of all
+        such codes have the least squared error. The code of an embedding then depends on the others in `X`: balance a
+        batch that stays together, such as a new catalogue.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
@@ -395,7 +439,8 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         batch_size : int, default=None
             Rows worked on at once (None: a good number). Bounds memory; the codes stay the same.
         balanced : bool, default=False
-            Spread the embeddings evenly over the centroids; has not landed yet.
+            Spread the embeddings evenly over the centroids of each level, with either implementation. `batch_size`
+            does nothing then, and `beam_size` must be 1.
         beam_size : int, default=1
             Candidates kept at each level, up to 4096. Encode all items of an application with one size: another gives
             other codes. `refine` fits the codebooks to it.
@@ -422,6 +467,8 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         >>> model = RQKMeans(n_levels=3, n_clusters=10, random_state=0).fit(X)
         >>> model.encode(X[:5]).shape
         (5, 3)
+        >>> np.bincount(model.encode(X, balanced=True)[:, 0]).tolist()
+        [10, 10, 10, 10, 10, 10, 10, 10, 10, 10]
         >>> greedy, beam = model.encode(X), model.encode(X, beam_size=8)
         >>> bool(((X - model.decode(beam)) ** 2).sum() < ((X - model.decode(greedy)) ** 2).sum())
         True
@@ -430,12 +477,12 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
             check_device(device)
         if batch_size is not None:
             batch_size = check_int("batch_size", batch_size, 1)
-        if balanced is not False:
-            raise not_yet("encode(balanced=True)", "exactly balanced codebooks")
         if beam_size != 1:
             beam_size = check_int("beam_size", beam_size, 1, _MAX_BEAM)
         quantizer = self._quantizer()
         rows = as_matrix(X, quantizer.dim, "RQKMeans")
+        if balanced:
+            return self._encode_balanced(quantizer, rows, beam_size)
         if is_float32(rows):
             return quantizer.encode(rows, batch_size, verbose=bool(self.verbose), beam_size=beam_size)
         codes = np.empty((len(rows), quantizer.levels), np.int32)
@@ -448,6 +495,15 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         for low in blocks:
             block = to_float32(rows[low : low + step], low)
             codes[low : low + step] = quantizer.encode(block, batch_size, False, low, beam_size)
+        return codes
+
+    def _encode_balanced(self, quantizer: _native.Quantizer, rows: npt.NDArray[Any], beam_size: int) -> CodeMatrix:
+        if beam_size != 1:
+            raise ValueError(f"beam_size={beam_size} with balanced=True: want 1, there is no beam for balanced codes")
+        large = is_large(rows)
+        x = rows if is_float32(rows) else large_to_float32(rows) if large else to_float32(rows)
+        codes, certificates = quantizer.encode_balanced(x, large, bool(self.verbose))
+        _log.info("balanced the codes of %d rows: %s", len(x), _certificates(certificates))
         return codes
 
     def transform(self, X: Any) -> CodeMatrix:
@@ -621,6 +677,10 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
 
 def _is_list(n_clusters: Any) -> bool:
     return isinstance(n_clusters, (Sequence, np.ndarray)) and not isinstance(n_clusters, str)
+
+
+def _certificates(numbers: npt.NDArray[np.float64]) -> list[Certificate]:
+    return [Certificate(*level) for level in numbers.tolist()]
 
 
 def _freeze(codebooks: list[FloatMatrix]) -> list[FloatMatrix]:
