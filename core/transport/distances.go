@@ -2,6 +2,8 @@ package transport
 
 import (
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/semantic-id/semantic-id/core"
 	"github.com/semantic-id/semantic-id/core/internal/f32"
@@ -13,11 +15,9 @@ type Rows interface {
 	Len() int
 	// Dim is the number of columns of a row.
 	Dim() int
-	// Scratch is memory for n rows for each worker to pass to Row or Block.
-	Scratch(n int) [][]float32
-	// Row is row i: where it is stored, or worked out in scratch.
+	// Row is row i: where it is stored, or worked out in scratch, which has room for it.
 	Row(i int, scratch []float32) []float32
-	// Block is rows lo to hi-1, row after row: where they are stored, or worked out in scratch.
+	// Block is rows lo to hi-1, row after row: where they are stored, or worked out in scratch, which has room for them.
 	Block(lo, hi int, scratch []float32) []float32
 }
 
@@ -28,13 +28,12 @@ type stored struct{ x core.Matrix }
 
 func (s stored) Len() int                                { return s.x.Rows }
 func (s stored) Dim() int                                { return s.x.Cols }
-func (s stored) Scratch(int) [][]float32                 { return nil }
 func (s stored) Row(i int, _ []float32) []float32        { return s.x.Row(i) }
 func (s stored) Block(lo, hi int, _ []float32) []float32 { return s.x.Slice(lo, hi).Data }
 
 // Distances are the squared Euclidean distances of rows to centroids, in float64 as they define codes. Both are referred
-// to, and must be finite. It returns a core.ErrShape unless they have equally many columns, at least one, and there is a
-// centroid.
+// to. It returns a core.ErrShape unless they have equally many columns, at least one, and there is a centroid, and a
+// core.ErrNotFinite for a centroid that is not finite; Solve returns one for such a row.
 func Distances(rows Rows, centroids core.Matrix) (Costs, error) {
 	if err := centroids.Check(); err != nil {
 		return nil, fmt.Errorf("transport: centroids: %w", err)
@@ -42,20 +41,159 @@ func Distances(rows Rows, centroids core.Matrix) (Costs, error) {
 	if rows.Dim() != centroids.Cols {
 		return nil, fmt.Errorf("transport: %w: rows of %d columns, centroids of %d", core.ErrShape, rows.Dim(), centroids.Cols)
 	}
-	return &distances{rows: rows, centroids: centroids}, nil
+	if err := centroids.CheckFinite(); err != nil {
+		return nil, fmt.Errorf("transport: centroids: %w", err)
+	}
+	d := &distances{rows: rows, centroids: centroids, products: f32.NewProducts(centroids.Data, centroids.Rows, centroids.Cols)}
+	origin := make([]float32, centroids.Cols)
+	for j := range centroids.Rows {
+		norm := f32.SqDist64(centroids.Row(j), origin)
+		d.norms = append(d.norms, norm)
+		d.norm = max(d.norm, math.Sqrt(norm)*(1+0x1p-20))
+		d.all = append(d.all, int32(j))
+	}
+	return d, nil
 }
 
+// distances finds the columns in a window by scores in float32 and settles in float64 which they are, so that they are the
+// same on every CPU. A score is (|c|² + price)/2 - x·c: half of the distance and the price, less half of |x|².
 type distances struct {
 	rows      Rows
 	centroids core.Matrix
+	products  *f32.Products
+	norms     []float64 // |c|² of each centroid
+	norm      float64   // the largest |c|, rounded up
+	all       []int32   // 0 to K-1
 }
 
 func (d *distances) Rows() int    { return d.rows.Len() }
 func (d *distances) Columns() int { return d.centroids.Rows }
 
 func (d *distances) Row(dst []float64, i int) {
-	row := d.rows.Row(i, make([]float32, d.rows.Dim()))
-	for j := range dst {
-		dst[j] = f32.SqDist64(row, d.centroids.Row(j))
+	f32.SqDists64At(dst, d.rows.Row(i, make([]float32, d.rows.Dim())), d.centroids.Data, d.all)
+}
+
+// scoredRows is how many rows get scores at a time.
+const scoredRows = 64
+
+// offering implements source.
+func (d *distances) offering(prices []float64, w window) func(rows []int32, found func(r int, offers []offer)) error {
+	dim, k, stride := d.rows.Dim(), d.centroids.Rows, d.products.Stride()
+	s := scorer{distances: d, prices: prices, w: w, half: make([]float32, stride), least: make([]float32, f32.Chunk), scores: make([]float32, stride)}
+	s.tables = [][]float32{s.half}
+	for j := range s.half {
+		s.half[j] = float32(math.Inf(1))
+		if j < k {
+			half := (d.norms[j] + prices[j]) / 2
+			s.half[j] = float32(half)
+			s.most = max(s.most, math.Abs(half))
+		}
 	}
+	scratch, products := make([]float32, scoredRows*dim), make([]float32, scoredRows*stride)
+	return func(rows []int32, found func(r int, offers []offer)) error {
+		for first := 0; first < len(rows); first += scoredRows {
+			part := rows[first:min(len(rows), first+scoredRows)]
+			n, lo := len(part), int(part[0])
+			var block []float32
+			if int(part[n-1])-lo == n-1 { // they are ascending
+				block = d.rows.Block(lo, lo+n, scratch)
+			} else {
+				block = scratch[:n*dim]
+				for r, i := range part {
+					copy(block[r*dim:(r+1)*dim], d.rows.Row(int(i), block[r*dim:(r+1)*dim]))
+				}
+			}
+			if !w.all(k) {
+				d.products.Dots(products, stride, block)
+			}
+			for r, i := range part {
+				offers, ok := s.offers(block[r*dim:(r+1)*dim], products[r*stride:(r+1)*stride])
+				if !ok {
+					return fmt.Errorf("transport: %w: row %d; remove or impute such rows", core.ErrNotFinite, i)
+				}
+				found(first+r, offers)
+			}
+		}
+		return nil
+	}
+}
+
+// scorer is what one goroutine finds offers with.
+type scorer struct {
+	*distances
+	prices []float64
+	w      window
+	half   []float32 // (|c|² + price)/2 of each centroid
+	most   float64   // the largest of these
+	tables [][]float32
+
+	scores, least []float32
+	keys          []uint64
+	near          []int32
+	costs         []float64
+	made          []offer
+}
+
+// offers makes the offers of a row, given its products with the centroids; it returns false if the row is not finite.
+func (s *scorer) offers(row, products []float32) ([]offer, bool) {
+	near := s.all
+	if !s.w.all(len(near)) {
+		f32.AddTables(s.scores, s.least, products, s.tables, 0)
+		if e := s.error(f32.SqNorm(row)); e < math.MaxFloat32/16 {
+			near = s.inWindow(e)
+		}
+	}
+	s.costs = slices.Grow(s.costs[:0], len(near))[:len(near)]
+	f32.SqDists64At(s.costs, row, s.centroids.Data, near)
+	s.made = s.made[:0]
+	for x, j := range near {
+		if c := s.costs[x]; !(c <= math.MaxFloat64) {
+			return nil, false
+		}
+		s.made = append(s.made, offer{s.costs[x], j})
+	}
+	return s.made, true
+}
+
+// error bounds by how much a score may differ from half of what the row costs in the column, price included, as float64
+// has it, and a number that is the same for all columns. It is +Inf or NaN where float32 may overflow, or the row is not finite.
+//
+// Let u = 2^-24, x the norm of the row, c the largest of a centroid and h the largest of half: the product is off by
+// DotError, half by u h, and the sum of the two by u (xc + h). On the other side the distance in float64 is off by
+// (dim+8) 2^-53 (x+c)², its sum with the price by 2^-53 (2h + (x+c)²).
+func (s *scorer) error(sqNorm float64) float64 {
+	const u = 0x1p-24
+	x := math.Sqrt(sqNorm)
+	share, tiny := f32.DotError(s.rows.Dim())
+	n := x + s.norm
+	return ((share+u)*x*s.norm + 2*u*s.most + float64(s.rows.Dim()+10)*0x1p-53*(n*n+s.most) + tiny) * (1 + 0x1p-10)
+}
+
+// inWindow lists the columns whose scores, off by e at most, leave it open whether they are in the window, and those that are.
+func (s *scorer) inWindow(e float64) []int32 {
+	best := math.Inf(1)
+	for _, v := range s.least {
+		best = min(best, float64(v))
+	}
+	limit := math.Nextafter32(float32(best+s.w.width/2+2*e), float32(math.Inf(1)))
+	s.keys = f32.AppendAtMost32(s.keys[:0], s.scores, limit, 0)
+	if len(s.keys) > s.w.most {
+		slices.Sort(s.keys)
+		last, _ := f32.Unkey32(s.keys[s.w.most])
+		n := len(s.keys)
+		for n > s.w.most+1 {
+			if v, _ := f32.Unkey32(s.keys[n-1]); float64(v) <= float64(last)+2*e {
+				break
+			}
+			n--
+		}
+		s.keys = s.keys[:n]
+	}
+	s.near = s.near[:0]
+	for _, key := range s.keys {
+		if _, j := f32.Unkey32(key); j < len(s.all) {
+			s.near = append(s.near, int32(j))
+		}
+	}
+	return s.near
 }

@@ -204,6 +204,15 @@ var families = map[string]func(rng *rand.Rand, n, k int) table{
 		}
 		return rng.Float64()
 	}),
+	"bands": func(rng *rand.Rand, n, k int) table {
+		t := tableOf(func(rng *rand.Rand, _, _ int) float64 { return rng.Float64() })(rng, n, k)
+		for x := range t.cost { // each row near its place or just beside it
+			if d := x/k*k/n - x%k; d < -1 || d > 1 {
+				t.cost[x] = math.Inf(1)
+			}
+		}
+		return t
+	},
 	"distances": func(rng *rand.Rand, n, k int) table { return points(rng, n, k, n) },
 	"copies":    func(rng *rand.Rand, n, k int) table { return points(rng, n, k, 1+n/5) },
 }

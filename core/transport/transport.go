@@ -41,6 +41,8 @@ type Solution struct {
 	Primal float64 // the summed cost of the assignment
 	Dual   float64 // what every assignment costs at least, by the prices
 	Gap    float64 // Primal - Dual as a share of the sum of what the rows pay, without signs; 0 if Primal is Dual
+
+	reach float64 // by how much the difference of two prices changed on the way
 }
 
 // MaxGap is the largest Gap of a solution, unless costs are of so different magnitudes that float64 cannot tell: where all
@@ -72,27 +74,13 @@ func Solve(ctx context.Context, c Costs, s Sizes, warm *Solution) (*Solution, er
 		}
 		copy(prices, warm.Prices)
 	}
-	g, err := newGraph(ctx, c, s.within(n), prices)
-	if err != nil {
-		return nil, err
-	}
-	for round := 0; ; round++ {
-		g.settle()
-		if err := g.repair(ctx); err != nil {
-			return nil, err
-		}
-		sol := g.solution()
-		if sol.Gap > closeGap {
-			g.reprice()
-			sol = g.solution()
-		}
-		if sol.Gap <= MaxGap || round == maxRounds {
-			return sol, nil
-		}
-	}
+	p := &problem{costs: sourceOf(c), sizes: s.within(n), n: n, k: k}
+	return p.solve(ctx, prices, warm)
 }
 
-const (
-	closeGap  = 1e-12 // the largest gap for which prices are left as they have grown
-	maxRounds = 4     // how often at most rows that rounding left beside their cheapest column are sent there anew
-)
+func sourceOf(c Costs) source {
+	if s, ok := c.(source); ok {
+		return s
+	}
+	return anyCosts{c}
+}

@@ -22,32 +22,48 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// forEachWay runs f as Solve goes about small problems, and then as it goes about large ones: with few offers, with samples,
+// with lists of rows for edges.
+func forEachWay(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	defer func(old struct{ pairs, few, most, sample, firstMost int }) { limits = old }(limits)
+	t.Run("small", f)
+	limits.few, limits.most, limits.sample, limits.firstMost = 0, 1, 1, 2
+	t.Run("large", f)
+	limits.pairs, limits.most = 0, 2
+	t.Run("wide", f)
+}
+
 func TestSolveAgainstTryingAll(t *testing.T) {
-	for name, family := range families {
-		t.Run(name, func(t *testing.T) {
-			rng := rand.New(rand.NewPCG(2, 2))
-			for range 200 {
-				n, k := 1+rng.IntN(7), 1+rng.IntN(4)
-				checkAgainst(t, rng, family(rng, n, k), leastByTrying)
-			}
-		})
-	}
+	forEachWay(t, func(t *testing.T) {
+		for name, family := range families {
+			t.Run(name, func(t *testing.T) {
+				rng := rand.New(rand.NewPCG(2, 2))
+				for range 200 {
+					n, k := 1+rng.IntN(7), 1+rng.IntN(4)
+					checkAgainst(t, rng, family(rng, n, k), leastByTrying)
+				}
+			})
+		}
+	})
 }
 
 func TestSolveAgainstMatching(t *testing.T) {
-	for name, family := range families {
-		t.Run(name, func(t *testing.T) {
-			rng := rand.New(rand.NewPCG(3, 3))
-			for range 12 {
-				k := 1 + rng.IntN(12)
-				n := k + rng.IntN(60)
-				if rng.IntN(4) == 0 {
-					n = k
+	forEachWay(t, func(t *testing.T) {
+		for name, family := range families {
+			t.Run(name, func(t *testing.T) {
+				rng := rand.New(rand.NewPCG(3, 3))
+				for range 12 {
+					k := 1 + rng.IntN(12)
+					n := k + rng.IntN(60)
+					if rng.IntN(4) == 0 {
+						n = k
+					}
+					checkAgainst(t, rng, family(rng, n, k), leastByMatching)
 				}
-				checkAgainst(t, rng, family(rng, n, k), leastByMatching)
-			}
-		})
-	}
+			})
+		}
+	})
 }
 
 // checkAgainst solves a problem, from cold and from prices of any kind, and compares with an oracle.

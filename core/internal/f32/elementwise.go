@@ -1,6 +1,9 @@
 package f32
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // Sub subtracts y from x in place, each difference rounded once. It panics if y is shorter than x.
 func Sub(x, y []float32) {
@@ -73,4 +76,20 @@ func sqDist64x4(x, a, b, c, d []float32) [4]float64 {
 		s += float64(h * h)
 	}
 	return [4]float64{p, q, r, s}
+}
+
+// SqDists64At sets dst[i] to SqDist64 of x and row at[i] of rows. It panics unless len(dst) is len(at).
+func SqDists64At(dst []float64, x, rows []float32, at []int32) {
+	if len(dst) != len(at) {
+		panic(fmt.Sprintf("f32: room for %d distances, want %d", len(dst), len(at)))
+	}
+	row := func(i int) []float32 { return rows[int(at[min(i, len(at)-1)])*len(x):][:len(x)] }
+	for i := 0; i < len(at); i += 4 {
+		if i == len(at)-1 {
+			dst[i] = SqDist64(x, row(i))
+			break
+		}
+		d := sqDist64x4(x, row(i), row(i+1), row(i+2), row(i+3))
+		copy(dst[i:], d[:])
+	}
 }

@@ -1,0 +1,293 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/semantic-id/semantic-id/core"
+)
+
+// problem is what Solve is to solve.
+type problem struct {
+	costs source
+	sizes Sizes
+	n, k  int
+}
+
+// limits say where to go which way; tests set others.
+var limits = struct {
+	pairs     int // the most columns for which edges are kept for all pairs of them: some 32 MiB
+	few       int // so many costs are all looked at
+	most      int // columns offered to a row at first
+	sample    int // rows a column in the first of several samples
+	firstMost int // columns offered to a row of it
+}{pairs: 1024, few: 1 << 18, most: 16, sample: 4, firstMost: 64}
+
+const (
+	growth   = 4     // how many times as many rows the next sample has
+	moveMuch = 16    // prices to start from are not worth much if one in so many rows has to be moved
+	closeGap = 1e-12 // the largest gap for which prices are left as they have grown
+)
+
+// solve goes the long way where prices are not known: it solves the problem for growing samples of the rows first, whose
+// prices are the nearer to those of all rows the more rows there are.
+func (p *problem) solve(ctx context.Context, prices []float64, warm *Solution) (*Solution, error) {
+	all := ids(p.n)
+	w := window{math.Inf(1), p.k}
+	if p.n > limits.few/p.k {
+		w.most = min(p.k, limits.most)
+		if warm != nil {
+			if warm.reach > 0 {
+				w.width = 1.5 * warm.reach
+			}
+			m, err := p.start(ctx, all, p.sizes, prices, w)
+			if err != nil {
+				return nil, err
+			}
+			if p.n/growth < limits.sample*p.k || m.graph.surplus() < p.n/moveMuch {
+				return m.finish(ctx)
+			}
+		}
+		reach, err := p.samples(ctx, prices)
+		if err != nil {
+			return nil, err
+		}
+		if reach > 0 {
+			w.width = reach
+		}
+	}
+	m, err := p.start(ctx, all, p.sizes, prices, w)
+	if err != nil {
+		return nil, err
+	}
+	return m.finish(ctx)
+}
+
+func ids(n int) []int32 {
+	ids := make([]int32, n)
+	for i := range ids {
+		ids[i] = int32(i)
+	}
+	return ids
+}
+
+// samples makes prices better by what samples of the rows tell, and returns how far they moved in the last, 0 if there was none.
+func (p *problem) samples(ctx context.Context, prices []float64) (reach float64, err error) {
+	var sizes []int
+	for m := p.n / growth; m >= limits.sample*p.k; m /= growth {
+		sizes = append(sizes, m)
+	}
+	if len(sizes) == 0 {
+		return 0, nil
+	}
+	rows := ids(p.n)
+	rng := rand.New(rand.NewPCG(0, 0))
+	rng.Shuffle(p.n, func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+	for _, m := range slices.Backward(sizes) {
+		share := Sizes{make([]int, p.k), make([]int, p.k)}
+		for j := range p.k {
+			share.Lower[j] = int(float64(p.sizes.Lower[j]) * float64(m) / float64(p.n))
+			share.Upper[j] = min(m, int(math.Ceil(float64(p.sizes.Upper[j])*float64(m)/float64(p.n))))
+		}
+		w := window{reach, min(p.k, limits.most)}
+		if reach == 0 {
+			w = window{math.Inf(1), min(p.k, limits.firstMost)}
+		}
+		some := slices.Sorted(slices.Values(rows[:m]))
+		g, err := p.start(ctx, some, share, prices, w)
+		if err == nil {
+			err = g.prove(ctx)
+		}
+		if errors.Is(err, core.ErrParam) { // sizes that these rows cannot meet, as they cannot go everywhere
+			return 0, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		before := slices.Clone(prices)
+		copy(prices, g.prices())
+		reach = spread(before, prices)
+	}
+	return reach, nil
+}
+
+// spread is by how much the difference of two prices has changed at most.
+func spread(before, after []float64) float64 {
+	least, most := math.Inf(1), math.Inf(-1)
+	for j, p := range before {
+		d := after[j] - p
+		least, most = min(least, d), max(most, d)
+	}
+	return most - least
+}
+
+// matching is a graph of some rows and what shows that the columns which these were not offered are too expensive for them.
+type matching struct {
+	p     *problem
+	rows  []int32
+	graph *graph
+	w     window
+	rest  []float64   // of each row: what a column it was not offered costs at least, with
+	then  []int32     // these
+	price [][]float64 // prices
+	first []float64
+}
+
+// start has each of the rows in its cheapest column.
+func (p *problem) start(ctx context.Context, rows []int32, sizes Sizes, prices []float64, w window) (*matching, error) {
+	of, rest, err := offersTo(ctx, p.costs, rows, prices, w)
+	if err != nil {
+		return nil, err
+	}
+	g := newGraph(p.k, sizes, prices, of)
+	return &matching{
+		p: p, rows: rows, graph: g, w: w, rest: rest, then: make([]int32, len(rows)), price: [][]float64{slices.Clone(g.price)},
+		first: slices.Clone(prices),
+	}, nil
+}
+
+// prices are those of the columns; the spare is worth nothing from now on.
+func (m *matching) prices() []float64 {
+	g := m.graph
+	for j := range g.k {
+		g.price[j] -= g.price[g.k]
+	}
+	g.price[g.k] = 0
+	return slices.Clone(g.price[:g.k])
+}
+
+// prove moves rows until each column has what it is to hold and no row would rather be elsewhere.
+func (m *matching) prove(ctx context.Context) error {
+	for {
+		var open []int32
+		err := m.graph.repair(ctx)
+		switch {
+		case err == nil:
+			if open = m.open(); len(open) == 0 {
+				return nil
+			}
+		case err == errStuck:
+			if open = m.confined(); len(open) == 0 {
+				return m.graph.stuck()
+			}
+		default:
+			return err
+		}
+		if err := m.widen(ctx, open); err != nil {
+			return err
+		}
+	}
+}
+
+// widen offers more columns to some rows.
+func (m *matching) widen(ctx context.Context, open []int32) error {
+	g := m.graph
+	m.w.most *= 2
+	m.w.width = max(2*m.w.width, 2*spread(m.price[0][:g.k], g.price[:g.k]))
+	if m.w.width == 0 || len(m.price) > 3 {
+		m.w.width = math.Inf(1)
+	}
+	rows := make([]int32, len(open))
+	for x, i := range open {
+		rows[x] = m.rows[i]
+	}
+	of, rest, err := offersTo(ctx, m.p.costs, rows, g.price[:g.k], m.w)
+	if err != nil {
+		return err
+	}
+	for x, i := range open {
+		m.rest[i], m.then[i] = rest[x], int32(len(m.price))
+		g.widen(i, of[x])
+	}
+	m.price = append(m.price, slices.Clone(g.price))
+	return nil
+}
+
+// confined lists the rows in columns that the last search came to which might go elsewhere if they were offered more.
+func (m *matching) confined() []int32 {
+	var rows []int32
+	reached := m.graph.reached()
+	for i, j := range m.graph.column {
+		if reached[j] && !math.IsInf(m.rest[i], 1) {
+			rows = append(rows, int32(i))
+		}
+	}
+	return rows
+}
+
+// fallen is by how much prices have fallen at most since each of the times.
+func (m *matching) fallen() []float64 {
+	fallen := make([]float64, len(m.price))
+	for t, was := range m.price {
+		least := math.Inf(1)
+		for j, p := range m.graph.price[:m.graph.k] {
+			least = min(least, p-was[j])
+		}
+		fallen[t] = least
+	}
+	return fallen
+}
+
+// open lists the rows for which a column that they were not offered may be cheaper than where they are.
+func (m *matching) open() []int32 {
+	var open []int32
+	g, fallen := m.graph, m.fallen()
+	for i, rest := range m.rest {
+		if j := g.column[i]; g.cost(int32(i))+g.price[j] > rest+fallen[m.then[i]] {
+			open = append(open, int32(i))
+		}
+	}
+	return open
+}
+
+// finish returns the solution, its prices made anew if those that there are do not prove it.
+func (m *matching) finish(ctx context.Context) (*Solution, error) {
+	if err := m.prove(ctx); err != nil {
+		return nil, err
+	}
+	s := m.solution()
+	if s.Gap <= closeGap {
+		return s, nil
+	}
+	m.graph.reprice()
+	if err := m.prove(ctx); err != nil {
+		return nil, err
+	}
+	if anew := m.solution(); anew.Gap <= s.Gap {
+		return anew, nil
+	}
+	return s, nil
+}
+
+// solution is the assignment as it is, with its proof.
+func (m *matching) solution() *Solution {
+	g := m.graph
+	s := &Solution{Columns: slices.Clone(g.column), Counts: slices.Clone(g.count), Prices: m.prices()}
+	s.reach = spread(m.first, s.Prices)
+	fallen := m.fallen()
+	var slack, paid float64
+	for i, offers := range g.offers {
+		best, own := m.rest[i]+fallen[m.then[i]], 0.0
+		for _, o := range offers {
+			best = min(best, o.cost+g.price[o.column])
+			if o.column == g.column[i] {
+				own = o.cost
+			}
+		}
+		s.Primal += own
+		paid += math.Abs(own)
+		slack += max(0, own+g.price[g.column[i]]-best)
+	}
+	for j, p := range s.Prices {
+		slack += float64(max(0, p) * float64(g.sizes.Upper[j]-g.count[j]))
+		slack += float64(max(0, -p) * float64(g.count[j]-g.sizes.Lower[j]))
+	}
+	s.Dual = s.Primal - slack
+	if slack > 0 {
+		s.Gap = slack / paid
+	}
+	return s
+}
