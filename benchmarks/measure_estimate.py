@@ -11,7 +11,7 @@ import semantic_id
 from bench import DIM, INDUSTRIAL, PACKAGES, Bench
 from peers import MissingError, Worker
 from report import Section, Target
-from semantic_id import _estimate
+from semantic_id import _estimate, _native
 
 
 class Case(NamedTuple):
@@ -54,7 +54,7 @@ def estimate(bench: Bench) -> Section:
         ],
     )
     ratios: dict[str, list[float]] = {"fit": [], "memory": [], "encode": []}
-    each = []  # of each fit: its kind, and the passes it came to
+    each = []  # of each fit: its way, and the passes it came to
     for case in CASES:
         data, rows = (case.data, case.rows) if isinstance(case.data, int) else bench.data(case.data)
         rows = min(rows, case.rows, 3_000 if bench.quick else case.rows)
@@ -69,7 +69,9 @@ def estimate(bench: Bench) -> Section:
         foreseen = {"fit": told.fit_seconds, "memory": told.fit_bytes, "encode": told.encode_seconds}
         for what, values in ratios.items():
             values.append(foreseen[what] / took[what])
-        each.append((_estimate.kind_of_fit(rows, columns, case.clusters), median(seconds) / told.encode_seconds))
+        foreseen = _native.foresee_rqkmeans(rows, columns, [case.clusters] * case.levels, recompute=False)
+        start = sum(foreseen.start_work) * _estimate.seconds_of_work(bench.threads)
+        each.append((foreseen.ways[0], (median(seconds) - start) / told.encode_seconds))
         section.rows.append([
             f"{rows:,} x {columns}", f"{case.levels} x {case.clusters}",
             f"{took['fit']:.2f} s", f"{ratios['fit'][-1]:.2f}", f"{peak / 1e6:.0f} MB", f"{ratios['memory'][-1]:.2f}",
@@ -90,5 +92,5 @@ def estimate(bench: Bench) -> Section:
 
 
 def _best_passes(each: list[tuple[str, float]]) -> dict[str, float]:
-    """Return the passes of each kind that are off least, as factors, for fits of (kind, passes they came to)."""
-    return {kind: round(math.exp(mean(math.log(p) for k, p in each if k == kind))) for kind, _ in sorted(each)}
+    """Return the passes of each way that are off least, as factors, for fits of (way, passes they came to)."""
+    return {way: round(math.exp(mean(math.log(p) for w, p in each if w == way))) for way, _ in sorted(each)}

@@ -11,6 +11,7 @@ import (
 	"unsafe"
 
 	"github.com/semantic-id/semantic-id/core"
+	"github.com/semantic-id/semantic-id/core/kmeans"
 )
 
 var kept []any // what callers own must stay where it is: on the heap, and alive
@@ -194,6 +195,35 @@ func TestCancel(t *testing.T) {
 	if slices.ContainsFunc(f.codes, func(k int32) bool { return k != 0 }) {
 		t.Error("a canceled fit wrote codes")
 	}
+}
+
+func TestForesee(t *testing.T) {
+	c := newCaller()
+	ks, bytes, ways, work := []int64{256, 64, 64}, make([]float64, 1), make([]int64, 3), make([]float64, 3)
+	foresee := func(rows, dim, recompute int64) int64 {
+		return RQKMeansForesee(rows, dim, 3, at(ks), recompute, at(bytes), at(ways), at(work), at(c.text), 200)
+	}
+	c.want(t, "foresee", foresee(20000, 128, 0), KindOK, "")
+	if want := []int64{int64(kmeans.ByRow), int64(kmeans.ByBounds), int64(kmeans.ByBounds)}; !slices.Equal(ways, want) {
+		t.Errorf("ways %v, want %v", ways, want)
+	}
+	if residuals := 20000 * 128 * 4.0; bytes[0] < residuals || bytes[0] > 4*residuals {
+		t.Errorf("%g bytes, residuals alone take %g", bytes[0], residuals)
+	}
+	if !(work[0] > 0 && work[1] > 0 && work[1] == work[2]) {
+		t.Errorf("work %v", work)
+	}
+	copied := bytes[0]
+	c.want(t, "foresee, recomputed", foresee(20000, 128, 1), KindOK, "")
+	if bytes[0] >= copied {
+		t.Errorf("%g bytes without a copy of the rows, %g with one", bytes[0], copied)
+	}
+	c.want(t, "huge", foresee(1<<48, 1<<48, 0), KindOK, "")
+	if !(bytes[0] > 0x1p97) {
+		t.Errorf("%g bytes for 2^48 x 2^48", bytes[0])
+	}
+	c.want(t, "too many", foresee(255, 8, 0), KindParam, "level 0 has 256 centroids, want 1 to 255")
+	c.want(t, "no rows", foresee(0, 8, 0), KindParam, "0 rows")
 }
 
 func TestFormatCodes(t *testing.T) {

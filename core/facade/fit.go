@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/semantic-id/semantic-id/core"
+	"github.com/semantic-id/semantic-id/core/kmeans"
 	"github.com/semantic-id/semantic-id/core/rqkmeans"
 )
 
@@ -71,6 +72,28 @@ func RQKMeansFit(xAddr uint64, rows, dim int64, weightsAddr uint64, levels int64
 				putCertificate(certificatesAddr, levels, l, a.Certificate)
 			}
 		}
+		return nil
+	})
+}
+
+// RQKMeansForesee foresees a fit of so many rows of dim columns: it writes the most bytes that it needs beside them
+// (float64, as rqkmeans.Memory), and per level the kmeans.Way it goes (int64) and the work of its start (float64, as
+// kmeans.StartWork). ksAddr holds levels int64, each from 1 to rows.
+func RQKMeansForesee(rows, dim, levels int64, ksAddr uint64, recompute int64, bytesOut, waysOut, workOut uint64, errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		if rows < 1 || dim < 1 || levels < 1 || levels > maxLevels {
+			return fmt.Errorf("%w: %d rows of %d columns, %d levels, want at least one of each and at most %d levels", core.ErrParam, rows, dim, levels, maxLevels)
+		}
+		p := rqkmeans.Params{Recompute: recompute != 0}
+		for l, k := range slice[int64](ksAddr, levels) {
+			if k < 1 || k > rows {
+				return fmt.Errorf("%w: level %d has %d centroids, want 1 to %d", core.ErrParam, l, k, rows)
+			}
+			p.Clusters = append(p.Clusters, int(k))
+			slice[int64](waysOut, levels)[l] = int64(kmeans.WayOf(int(rows), int(dim), int(k)))
+			slice[float64](workOut, levels)[l] = kmeans.StartWork(int(rows), int(dim), int(k))
+		}
+		put(bytesOut, rqkmeans.Memory(int(rows), int(dim), p))
 		return nil
 	})
 }

@@ -176,12 +176,15 @@ func (f *fit) lloyd(first core.Matrix, maxIter int) *lloyd {
 }
 
 // giveBack returns to the system what is no longer used: what the fit of the level before had, and what the start had,
-// are each of the size of the bounds to come, and the memory of a fit is promised. Small data is not worth a collection.
+// are each of the size of the bounds to come, and the memory of a fit is promised.
 func giveBack(x Rows) {
-	if x.Len() >= 1<<20/x.Dim() {
+	if GivesBack(x.Len(), x.Dim()) {
 		debug.FreeOSMemory()
 	}
 }
+
+// GivesBack tells whether Fit returns memory to the system between its parts; small data is not worth a collection.
+func GivesBack(rows, dim int) bool { return rows >= 1<<20/dim }
 
 // CheckWeights returns an error unless weights is nil or holds a finite weight >= 0 for each row, at least one of them
 // positive.

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from . import _native
+from ._arrays import FloatMatrix
 from ._large import LARGE
 from ._params import check_int
 from ._threads import usable_memory
 
-# The model of the time of a fit: passes that a level comes to, a pass being one search for the nearest of all centroids
-# for all rows, which is measured on this machine. python benchmarks/run.py --only estimate prints these anew.
-PASSES = {
-    "bounded": 42.0,  # where bounds let most distances be skipped
-    "plain": 66.0,
-    "few rows": 60.0,  # where single rows are moved
-}
-_FEW = 128  # rows a centroid below which they are (core/kmeans/hartigan.go)
-_START_ROWS = 32  # a centroid, that the start samples
-_START_DIMS = (8, 16, 32, 64)  # of the subspaces that the start projects them to, as far as half of all
+# A fit takes, level by level, its start and then what so many passes take, a pass being one search for the nearest of
+# all centroids for all rows. Both are measured on this machine; how many passes it comes to is not, but for each way a
+# fit goes python benchmarks/run.py --only estimate prints that anew.
+PASSES = {"by bounds": 30.0, "by row": 46.0, "plainly": 72.0}
 
-_TRIAL = 1e8  # multiplications in the trial: a few milliseconds
-_RUNTIME = 9 << 20  # bytes that the library holds whatever the data
+_TRIAL = 4e8  # multiplications in the trial of a pass: a few milliseconds
+_MOST = 2**48  # rows, or columns
 _FEW_ROWS = 32  # rows a centroid; with fewer, centroids follow single rows
 _COLLISIONS = 0.01  # the share of rows that advice starts at
 
@@ -107,7 +103,7 @@ class Estimate:
 def estimate(n: int, d: int, levels: int = 4, clusters: int | list[int] = 256) -> Estimate:
     """Tell what `RQKMeans` will take for such data, before there is any: memory, time, and how far the ids go.
 
-    Times are for this machine and number of threads, from a trial of some milliseconds, and for default settings. How
+    Times are for this machine and number of threads, from trials of a tenth of a second, and for default settings. How
     many iterations data needs shows only in the fit, so take the time of a fit for right within a factor of two.
 
     Parameters
@@ -142,7 +138,7 @@ def estimate(n: int, d: int, levels: int = 4, clusters: int | list[int] = 256) -
     >>> e.advice[0]
     '11 % of the rows would share an id even if ids were equally likely: 4 levels of 16 make that 0.76 %'
     """
-    n, d = check_int("n", n, 1), check_int("d", d, 1)
+    n, d = check_int("n", n, 1, _MOST, "2**48"), check_int("d", d, 1, _MOST, "2**48")
     levels = check_int("levels", levels, 1, 4096)
     if isinstance(clusters, (list, tuple, np.ndarray)):
         sizes = [check_int(f"clusters[{level}]", k, 1) for level, k in enumerate(clusters)]
@@ -152,15 +148,19 @@ def estimate(n: int, d: int, levels: int = 4, clusters: int | list[int] = 256) -
         sizes = [check_int("clusters", clusters, 1)] * levels
     capacity = math.prod(sizes)
     threads = _native.num_threads()
-    rate = {k: _seconds_per_product(min(k, n), d, threads) for k in dict.fromkeys(sizes)}
-    fit, mapped = _fit_bytes(n, d, sizes, threads, lean=False), _fit_bytes(n, d, sizes, threads, lean=True)
+    fitted = [min(k, n) for k in sizes]  # more is an error, which advice tells of
+    passes = [_seconds_of_pass(n, k, d, threads) for k in fitted]
+    foreseen = _native.foresee_rqkmeans(n, d, fitted, recompute=False)
+    starts = [work * seconds_of_work(threads) for work in foreseen.start_work]
+    fit = int(foreseen.bytes)
+    mapped = int(_native.foresee_rqkmeans(n, d, fitted, recompute=True).bytes)
     return Estimate(
         n=n,
         d=d,
         n_clusters=tuple(sizes),
         threads=threads,
-        fit_seconds=sum(PASSES[kind_of_fit(n, d, k)] * n * d * min(k, n) * rate[k] for k in sizes),
-        encode_seconds=sum(n * d * k * rate[k] for k in sizes),
+        fit_seconds=sum(starts) + sum(PASSES[way] * t for way, t in zip(foreseen.ways, passes, strict=True)),
+        encode_seconds=sum(passes),
         input_bytes=4 * n * d,
         fit_bytes=fit,
         mapped_fit_bytes=mapped if 4 * n * d >= LARGE else fit,
@@ -176,53 +176,50 @@ def estimate(n: int, d: int, levels: int = 4, clusters: int | list[int] = 256) -
 # --- time ---
 
 
+def _seconds_of_pass(n: int, k: int, d: int, threads: int) -> float:
+    """Return what a search for the nearest of `k` centroids takes for `n` rows of `d` columns."""
+    columns, centroids = min(d, 1024), min(k, 1024)  # beyond, the time of a multiplication stays
+    rows = min(n, max(16 * threads, min(1 << 16, int(_TRIAL / (centroids * columns)))))
+    return _time_pass(rows, centroids, columns, threads) * (n / rows) * (k / centroids) * (d / columns)
+
+
 @lru_cache(maxsize=64)
-def _seconds_per_product(k: int, d: int, threads: int) -> float:
-    """Return the seconds that one multiplication takes in a search for the nearest of `k` centroids of `d` columns."""
-    k, d = min(k, 1024), min(d, 1024)  # beyond, the rate stays
-    rows = max(16 * threads, min(1 << 14, int(_TRIAL / (k * d))))
-    rng = np.random.default_rng(0)
-    book = rng.standard_normal((k, d), np.float32)
-    x = book[rng.integers(k, size=rows)] + rng.standard_normal((rows, d), np.float32)
+def _time_pass(n: int, k: int, d: int, threads: int) -> float:
+    book, x = _rows(n, k, d)
     quantizer = _native.Quantizer([book], "l2")
+    return _best_time(lambda: quantizer.encode(x, None, verbose=False))
+
+
+@lru_cache(maxsize=8)
+def seconds_of_work(threads: int) -> float:
+    """Return what a multiplication takes in the start of a fit."""
+    n, d, k = 8192, 128, 64
+    _, x = _rows(n, k, d)
+
+    def start() -> None:
+        _native.fit_rqkmeans(
+            x, None, clusters=[k], metric="l2", max_iter=1, tol=0, restarts=1, seed=0, balanced=False,
+            recompute=False, want_codes=False, verbose=False,
+        )  # fmt: skip
+
+    return _best_time(start) / _native.foresee_rqkmeans(n, d, [k], recompute=False).start_work[0]
+
+
+def _rows(n: int, k: int, d: int) -> tuple[FloatMatrix, FloatMatrix]:
+    """Return `k` centroids, and `n` rows that lie among them as embeddings do: close calls take their time."""
+    rng = np.random.default_rng(0)
+    scale = np.arange(1, d + 1, dtype=np.float32) ** -0.5
+    book = rng.standard_normal((k, d), np.float32) * scale
+    return book, book[rng.integers(k, size=n)] + rng.standard_normal((n, d), np.float32) * (0.9 * scale)
+
+
+def _best_time(call: Callable[[], object]) -> float:
     best = math.inf
-    for _ in range(3):  # the first finds cold caches
+    for _ in range(5):  # the first finds cold caches
         start = time.perf_counter()
-        quantizer.encode(x, None, verbose=False)
+        call()
         best = min(best, time.perf_counter() - start)
-    return best / (rows * k * d)
-
-
-def kind_of_fit(n: int, d: int, k: int) -> str:
-    """Return which of `PASSES` holds for a level (core/kmeans/kmeans.go, and boundsFit in bounds.go)."""
-    if n < _FEW * k:
-        return "few rows"
-    return "bounded" if k >= 8 and _bounds_bytes(k) <= 0.4 * 4 * d else "plain"
-
-
-def _bounds_bytes(k: int) -> int:
-    """Return the memory of the bounds of a row: 16 bits a centroid, in whole lanes of 16, a summary, and one more."""
-    return 32 * ((k + 15) // 16) + 36
-
-
-# --- memory ---
-
-
-def _fit_bytes(n: int, d: int, sizes: list[int], threads: int, lean: bool) -> int:
-    """Return the most memory of a fit beyond its input; `lean`: of rows that are mapped from a file."""
-    row = 4 * d
-    held = 4 * n * len(sizes)  # codes
-    if not lean:
-        held += n * row  # what a level leaves over
-    most = 0
-    for k in (min(k, n) for k in sizes):
-        bounds = n * _bounds_bytes(k) if kind_of_fit(n, d, k) == "bounded" else 0
-        bounds = min(bounds, int((0.06 if lean else 0.33) * n * row))
-        sums = 12 * k * d * (1 + threads)
-        sampled = min(n, max(_START_ROWS * k, 4096))
-        start = (0 if sampled == n else sampled * row) + 4 * sampled * sum(s for s in _START_DIMS if 2 * s <= d)
-        most = max(most, 8 * n + max(bounds + sums, start + sums))  # 8: the labels, and those of the iteration before
-    return held + most + 4 * d * sum(sizes) + _RUNTIME
+    return best
 
 
 # --- ids ---

@@ -86,6 +86,20 @@ class Facade(Protocol):
         errLen: int,
     ) -> int: ...
 
+    def RQKMeansForesee(
+        self,
+        rows: int,
+        dim: int,
+        levels: int,
+        ksAddr: int,
+        recompute: int,
+        bytesOut: int,
+        waysOut: int,
+        workOut: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
     def RQKMeansRefine(
         self,
         handle: int,

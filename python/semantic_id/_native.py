@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 METRICS = ("l2", "cosine")  # their numbers in the facade
 STYLES = ("plain", "token")
 DISTANCES = ("hierarchical", "hamming")
+WAYS = ("by row", "by bounds", "plainly")  # that a fit of a level goes, by their numbers in core/kmeans
 NOT_CONVERGED, NOT_DISTINCT = 1, 2  # flags of a fitted level
 
 _CANCEL, _LEVEL, _DONE, _CONTROL_WORDS = 0, 1, 3, 8
@@ -485,6 +486,29 @@ def fit_rqkmeans(
     else:
         _call_long(call, _progress("fit", "iterations", levels, max_iter * restarts) if verbose else None)
     return fitted
+
+
+class Foreseen(NamedTuple):
+    """What `foresee_rqkmeans` expects of a fit."""
+
+    bytes: float  # beside the rows
+    ways: list[str]  # of each level: one of WAYS
+    start_work: list[float]  # of each level, in multiplications
+
+
+def foresee_rqkmeans(rows: int, dim: int, clusters: Sequence[int], recompute: bool) -> Foreseen:
+    """Ask the library what a fit would take; all numbers below 2**53."""
+    levels = len(clusters)
+    sizes = np.array(clusters, np.int64)
+    needed, ways, work = np.zeros(1), np.zeros(levels, np.int64), np.zeros(levels)
+    text = _error_text
+    kind = _lib.RQKMeansForesee(
+        rows, dim, levels, _address(sizes), recompute, _address(needed), _address(ways), _address(work),
+        text.address, _TEXT_BYTES,
+    )  # fmt: skip
+    if kind:
+        _raise(kind, text.bytes)
+    return Foreseen(float(needed[0]), [WAYS[way] for way in ways], work.tolist())
 
 
 def format_codes(codes: CodeMatrix, style: str, sep: str) -> list[str]:

@@ -40,12 +40,12 @@ def check_seed(random_state: Any) -> int:
     """Return the 64-bit seed that `random_state` stands for: for None a new one each time, for a generator its next."""
     if random_state is None:
         return int.from_bytes(os.urandom(8), "little")
-    if isinstance(random_state, np.random.Generator):
+    if isinstance(random_state, (int, np.integer)) and type(random_state) is not bool and 0 <= random_state < 2**63:
+        return int(random_state)
+    if isinstance(random_state, np.random.Generator):  # last, as NumPy imports np.random when it is first named
         return int(random_state.integers(0, 2**64, dtype=np.uint64))
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(0, 2**64, dtype=np.uint64))
-    if isinstance(random_state, (int, np.integer)) and type(random_state) is not bool and 0 <= random_state < 2**63:
-        return int(random_state)
     raise ValueError(
         f"random_state={random_state!r}: want None, an integer from 0 to 2**63-1, "
         "a numpy.random.Generator or a numpy.random.RandomState"
