@@ -85,8 +85,6 @@ def test_modules(module):
         "SQLiteCollisionStore",
         "PostgresCollisionStore",
         "report",
-        "compare",
-        "churn",
         "to_embedding_atlas",
     ],
 )

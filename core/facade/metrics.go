@@ -198,6 +198,35 @@ func MetricsAgree(aAddr uint64, aLevels int64, bAddr uint64, bLevels, rows int64
 	})
 }
 
+// MetricsShift compares how new and old rows use the codes of each level: it writes the population stability index, and the
+// share of the codebook that as many rows as the new ones would use if they were like the old (float64). oldRows 0 stands
+// for equally used codes.
+func MetricsShift(newAddr uint64, newRows int64, oldAddr uint64, oldRows, levels int64, clustersAddr uint64, psiOut, utilizationOut uint64, errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		fresh, err := codes(newAddr, newRows, levels)
+		if err != nil {
+			return err
+		}
+		var old core.Codes
+		if oldRows != 0 {
+			if old, err = codes(oldAddr, oldRows, levels); err != nil {
+				return err
+			}
+		}
+		var clusters []int
+		for _, k := range slice[int64](clustersAddr, levels) {
+			clusters = append(clusters, intOf(k))
+		}
+		s, err := metrics.Shifted(fresh, old, clusters)
+		if err != nil {
+			return err
+		}
+		copy(slice[float64](psiOut, levels), s.PSI)
+		copy(slice[float64](utilizationOut, levels), s.Utilization)
+		return nil
+	})
+}
+
 func matrixAndCodes(xAddr uint64, rows, dim int64, codesAddr uint64, levels int64) (core.Matrix, core.Codes, error) {
 	x, err := matrix(xAddr, rows, dim)
 	if err != nil {

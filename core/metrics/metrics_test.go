@@ -379,6 +379,35 @@ func TestAgree(t *testing.T) {
 	}
 }
 
+func TestShifted(t *testing.T) {
+	old := core.Codes{Rows: 8, Levels: 1, Data: []int32{0, 0, 0, 0, 0, 0, 1, 1}}
+	fresh := core.Codes{Rows: 2, Levels: 1, Data: []int32{1, 1}}
+	s, err := Shifted(fresh, old, []int{2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, q := 6.5/9, 0.5/3
+	want := (q-p)*math.Log(q/p) + (p-q)*math.Log((1-q)/(1-p)) - (1./8 + 1./2)
+	if !close(s.PSI[0], want) || !close(s.Utilization[0], (1-0.0625+1-0.5625)/2) {
+		t.Errorf("%+v, want a PSI of %v", s, want)
+	}
+	if s, err = Shifted(old, core.Codes{}, []int{2}); err != nil || !math.IsNaN(s.PSI[0]) || !close(s.Utilization[0], 1-1./256) {
+		t.Errorf("without old rows: %+v, %v", s, err)
+	}
+	// Rows of one distribution have a PSI of about 0, however few they are.
+	r := rand.New(rand.NewPCG(8, 8))
+	draw := func(n int) core.Codes {
+		c := core.NewCodes(n, 1)
+		for i := range c.Data {
+			c.Data[i] = int32(min(r.IntN(64), r.IntN(64)))
+		}
+		return c
+	}
+	if s, err = Shifted(draw(1000), draw(2000), []int{64}); err != nil || s.PSI[0] > 0.05 {
+		t.Errorf("nothing has changed: %+v, %v", s, err)
+	}
+}
+
 func TestSumSquares(t *testing.T) {
 	x := core.Matrix{Rows: 2, Cols: 2, Data: []float32{3, 4, 0, 0}}
 	y := core.Matrix{Rows: 2, Cols: 2, Data: []float32{0, 0, 1, 1}}
@@ -412,6 +441,7 @@ func TestRefusals(t *testing.T) {
 		"labels":   {func() error { _, err := Labels(c, []int32{0}); return err }, core.ErrShape},
 		"label":    {func() error { _, err := Labels(short, []int32{9, 0, 0, 0, 0, 0, 0, 0, 0}); return err }, core.ErrParam},
 		"itself":   {func() error { _, err := Pairs(c, []int64{3}, []int64{3}); return err }, core.ErrParam},
+		"shift":    {func() error { _, err := Shifted(c, short, []int{3}); return err }, core.ErrShape},
 		"agree":    {func() error { _, err := Agree(c, short); return err }, core.ErrShape},
 		"shapes":   {func() error { _, err := SumSquares(ctx, x, core.NewMatrix(10, 3), core.L2); return err }, core.ErrShape},
 	} {

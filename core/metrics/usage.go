@@ -104,7 +104,7 @@ func countCodes(c core.Codes, level int, clusters []int) ([]int64, error) {
 	return counts, nil
 }
 
-const maxClusters = 1 << 28 // 2 GiB of counts
+const maxClusters = 1 << 26 // 512 MiB of counts
 
 // Gini is how unevenly counts are spread (Gini, Variabilità e mutabilità, 1912): 0 where all are equal, and 1 - 1/n where
 // one of n has all. It is NaN if they are all 0.

@@ -13,6 +13,7 @@ from .engine import SemanticIdEngine
 from .exceptions import ConvergenceWarning, NotFittedError, SemanticIdError, ShapeMismatchError
 from .uniqueness.resolver import CapacityResolver, SinkhornResolver, UniqueIdResolver
 from .uniqueness.stores import InMemoryCollisionStore, PostgresCollisionStore, SQLiteCollisionStore
+from .utils.changes import churn, compare
 from .utils.metrics import evaluate, find_similar, hierarchical_distance, ndcg_at_k
 
 __all__ = [
@@ -48,16 +49,6 @@ __all__ = [
 def report(*args: object, **kwargs: object) -> None:
     """Raise NotImplementedError: it has not landed yet."""
     raise _not_yet("report", "the HTML report")
-
-
-def compare(*args: object, **kwargs: object) -> None:
-    """Raise NotImplementedError: it has not landed yet."""
-    raise _not_yet("compare", "the HTML report")
-
-
-def churn(*args: object, **kwargs: object) -> None:
-    """Raise NotImplementedError: it has not landed yet."""
-    raise _not_yet("churn", "the HTML report")
 
 
 def to_embedding_atlas(*args: object, **kwargs: object) -> None:

@@ -252,3 +252,17 @@ class Facade(Protocol):
         errAddr: int,
         errLen: int,
     ) -> int: ...
+
+    def MetricsShift(
+        self,
+        newAddr: int,
+        newRows: int,
+        oldAddr: int,
+        oldRows: int,
+        levels: int,
+        clustersAddr: int,
+        psiOut: int,
+        utilizationOut: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...

@@ -12,7 +12,7 @@ import operator
 import os
 import stat
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -39,8 +39,9 @@ def save_rq_kmeans(path: Path, meta: dict[str, Any], codebooks: Sequence[npt.Arr
     path : path-like
         See `_replace_dir.replace_dir` for what happens to a directory that is there.
     meta : dict
-        metric, implementation, max_iter, tol, random_state and n_init of the model; other keys are left out. The last
-        two become null in the file unless they are integers of 64 bits: a Generator is nothing for a file.
+        metric, implementation, max_iter, tol, random_state and n_init of the model. The last two become null in the
+        file unless they are integers of 64 bits: a Generator is nothing for a file. Also n_samples_fit and
+        quantization_mse, if the model knows them; other keys are left out.
     codebooks : sequence of n_levels arrays of shape (n_clusters[l], D), dtype float32
 
     Raises
@@ -70,7 +71,8 @@ def save_rq_kmeans(path: Path, meta: dict[str, Any], codebooks: Sequence[npt.Arr
     fault = _fault(settings)
     if fault:
         raise ValueError(f"cannot save: {fault}")
-    keys = {**settings, "format_version": _FORMAT_VERSION, "settings_sha256": _settings_sum(settings)}
+    known = {name: meta[name] for name, fits in _TRAINING.items() if fits(meta.get(name))}
+    keys = {**settings, **known, "format_version": _FORMAT_VERSION, "settings_sha256": _settings_sum(settings)}
 
     def write(folder: str) -> None:
         npz = os.path.join(folder, _CODEBOOKS)
@@ -193,6 +195,13 @@ def _is_int64(value: Any) -> bool:
     return type(value) is int and -(2**63) <= value < 2**63
 
 
+# What a model may know of the rows it was fitted to.
+_TRAINING: dict[str, Callable[[Any], bool]] = {
+    "n_samples_fit": lambda v: _is_int64(v) and v > 0,
+    "quantization_mse": lambda v: type(v) in (int, float) and 0 <= v < math.inf,
+}
+
+
 def _settings_sum(s: dict[str, Any]) -> str:
     """Return the SHA-256 of the settings in a form that does not depend on how JSON was laid out: see format.md."""
 
@@ -278,6 +287,9 @@ def _parse(path: str, raw: bytes, expected_type: str) -> dict[str, Any]:
         if key not in meta:
             raise error(f'no key "{key}"')
         if not fits(meta[key]):
+            raise error(f'"{key}" is {meta[key]!r:.40}')
+    for key, fits in _TRAINING.items():
+        if key in meta and not fits(meta[key]):
             raise error(f'"{key}" is {meta[key]!r:.40}')
     try:
         meta["tol"] = float(meta["tol"])

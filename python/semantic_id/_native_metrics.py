@@ -170,3 +170,14 @@ def agree(a: CodeMatrix, b: CodeMatrix) -> tuple[list[float], list[float]]:
         _address(nmi),
     )
     return moved.tolist(), nmi.tolist()
+
+
+def shift(new: CodeMatrix, old: CodeMatrix | None, clusters: Sequence[int]) -> tuple[list[float], list[float]]:
+    """Return, per level, the stability index (NaN without old rows), and the utilization if nothing had changed."""
+    levels = len(clusters)
+    psi, utilization, sizes = np.empty(levels), np.empty(levels), np.array(clusters, np.int64)
+    call(
+        _native._lib.MetricsShift, _address(new), len(new), 0 if old is None else _address(old),
+        0 if old is None else len(old), levels, _address(sizes), _address(psi), _address(utilization),
+    )  # fmt: skip
+    return psi.tolist(), utilization.tolist()

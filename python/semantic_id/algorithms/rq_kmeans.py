@@ -24,6 +24,7 @@ __all__ = ["Certificate", "RQKMeans"]
 
 _log = logging.getLogger("semantic_id")
 _SAVED = ("n_levels", "n_clusters", "metric", "implementation", "max_iter", "tol", "random_state", "n_init")
+_OF_TRAINING = ("n_samples_fit", "quantization_mse")
 _MAX_BEAM = 4096
 _BLOCK = 1 << 23  # values converted at a time when `encode` gets anything but C-ordered float32: 32 MiB
 
@@ -94,6 +95,10 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         Iterations over all rows of each level.
     certificate_ : list of Certificate
         Only after `fit` with "constrained": for each level the proof that its codes are the best balanced ones.
+    n_samples_fit_ : int
+        Rows of the fit; kept in saved models, as the next.
+    quantization_mse_ : float
+        Mean squared difference per element, weighted by `sample_weight`, that all levels leave of those rows.
     refine_history_ : ndarray of shape (n_kept,), dtype float64
         Only after `refine`: the weighted sum of the squared distances between embeddings and their decoded codes,
         before it, after its first phase, and after each update that it kept. It never rises.
@@ -133,6 +138,8 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
     inertia_: npt.NDArray[np.float64]
     n_iter_: npt.NDArray[np.int64]
     certificate_: list[Certificate]
+    n_samples_fit_: int
+    quantization_mse_: float
     refine_history_: npt.NDArray[np.float64]
     _native_model: tuple[_native.Quantizer, list[FloatMatrix], str]
 
@@ -296,7 +303,8 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         )
         inertia = fitted.inertia if weights is None or not balanced else fitted.inertia * weights[0]
         learned = {"codebooks_": _freeze(fitted.codebooks), "D_": dim, "n_features_in_": dim}
-        learned |= {"inertia_": inertia, "n_iter_": fitted.n_iter}
+        learned |= {"inertia_": inertia, "n_iter_": fitted.n_iter, "n_samples_fit_": n}
+        learned["quantization_mse_"] = _per_element(inertia, weights, x.shape)
         if balanced:
             learned["certificate_"] = _certificates(fitted.certificates)
         self.__dict__.update(learned)  # in one step, so that Ctrl-C leaves the old model or the new one
@@ -386,7 +394,8 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
             verbose=bool(self.verbose),
         )
         _log.info("refined %s on %d rows: errors %s", self, len(x), refined.errors)
-        learned = {"codebooks_": _freeze(refined.codebooks), "inertia_": refined.inertia}
+        learned = {"codebooks_": _freeze(refined.codebooks), "inertia_": refined.inertia, "n_samples_fit_": len(x)}
+        learned["quantization_mse_"] = _per_element(refined.errors, weights, x.shape)
         self.__dict__.update(learned | {"refine_history_": refined.errors})
         self.__dict__.pop("certificate_", None)  # of other codebooks
         return self
@@ -596,7 +605,8 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         codebooks = [np.asarray(b, np.float32) for b in self._codebooks()]
         from .. import _files  # zip, hashes and more: only for those who save or load
 
-        _files.save_rq_kmeans(path, self.get_params(), codebooks)
+        known = {name: self.__dict__[f"{name}_"] for name in _OF_TRAINING if f"{name}_" in self.__dict__}
+        _files.save_rq_kmeans(path, self.get_params() | known, codebooks)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, device: str = "cpu") -> RQKMeans:
@@ -630,6 +640,9 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         model = cls(**{name: meta[name] for name in _SAVED})
         model.codebooks_ = _freeze(codebooks)
         model.D_ = model.n_features_in_ = int(codebooks[0].shape[1])
+        for name in _OF_TRAINING:
+            if name in meta:
+                setattr(model, f"{name}_", meta[name])
         return model
 
     def _codebooks(self) -> list[FloatMatrix]:
@@ -681,6 +694,11 @@ def _is_list(n_clusters: Any) -> bool:
 
 def _certificates(numbers: npt.NDArray[np.float64]) -> list[Certificate]:
     return [Certificate(*level) for level in numbers.tolist()]
+
+
+def _per_element(errors: npt.NDArray[np.float64], weights: npt.NDArray[Any] | None, shape: tuple[int, int]) -> float:
+    """Return the last of some weighted sums of squared distances per row and column."""
+    return float(errors[-1]) / ((shape[0] if weights is None else float(weights.sum())) * shape[1])
 
 
 def _freeze(codebooks: list[FloatMatrix]) -> list[FloatMatrix]:

@@ -133,31 +133,59 @@ def evaluate(
     x, c = _as_both(X, codes)
     rows = len(x)
     k, seed = check_int("k", k, 1), _check_seed(seed)
-    number = None if labels is None else _label_numbers(labels, rows)
-    drawn = None if pairs is None else _as_pairs(pairs, rows)
-    sizes = _codebook_sizes(encoder, c.shape[1])
-    used = _native_metrics.use(c, sizes)
-
-    values: dict[str, Any] = {
-        "n_samples": rows,
-        "n_unique_codes": used.unique,
-        "collision_rate": used.collision_rate,
-        "collision_rate_per_level": [level.collision_rate for level in used.levels],
-    }
-    ranking = None
+    values = measure_codes(c, _codebook_sizes(encoder, c.shape[1]), full=full, labels=labels, pairs=pairs)
     if k < rows:
         ranking = _native_metrics.rank(x, c, _queries(rows, sample_size, seed), k, "hierarchical")
         values |= {f"recall_at_{k}": ranking.recall, f"ndcg_at_{k}": ranking.ndcg}
-    values["distance_correlation"] = _correlation(x, c, n_pairs, seed, "hierarchical")
-    values["code_utilization_per_level"] = [level.utilization for level in used.levels]
-    values["code_entropy_per_level"] = [level.entropy for level in used.levels]
-    if encoder is not None:
-        error = _quantization_mse(x, c, encoder)
-        if error is not None:
-            values["quantization_mse"] = error
-    if full:
-        if ranking is not None:
+        if full:
             values |= {f"item_recall_at_{k}": ranking.item_recall, f"item_ndcg_at_{k}": ranking.item_ndcg}
+    values["distance_correlation"] = _correlation(x, c, n_pairs, seed, "hierarchical")
+    error = None if encoder is None else _quantization_mse(x, c, encoder)
+    if error is not None:
+        values["quantization_mse"] = error
+    return values
+
+
+def measure_codes(
+    codes: CodeMatrix,
+    sizes: Sequence[int] | None = None,
+    *,
+    full: bool = True,
+    labels: Any = None,
+    pairs: npt.ArrayLike | None = None,
+) -> dict[str, Any]:
+    """Return what `evaluate` measures without embeddings.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples, n_levels), dtype int32
+        Codes.
+    sizes : sequence of int, default=None
+        Sizes of the codebooks (None: the largest code + 1 of each).
+    full : bool, default=True
+        As in `evaluate`.
+    labels : array-like of shape (n_samples,), default=None
+        As in `evaluate`.
+    pairs : array-like of shape (n_pairs, 2), default=None
+        As in `evaluate`.
+
+    Returns
+    -------
+    values : dict
+        Those of `evaluate` that need no embeddings.
+    """
+    number = None if labels is None else _label_numbers(labels, len(codes))
+    together = None if pairs is None else _as_pairs(pairs, len(codes))
+    used = _native_metrics.use(codes, sizes)
+    values: dict[str, Any] = {
+        "n_samples": len(codes),
+        "n_unique_codes": used.unique,
+        "collision_rate": used.collision_rate,
+        "collision_rate_per_level": [level.collision_rate for level in used.levels],
+        "code_utilization_per_level": [level.utilization for level in used.levels],
+        "code_entropy_per_level": [level.entropy for level in used.levels],
+    }
+    if full:
         values |= {
             "singleton_rate": used.singleton_rate,
             "largest_bucket": used.largest_bucket,
@@ -169,10 +197,10 @@ def evaluate(
             "prefix_fan_out": [level.fan_out for level in used.levels],
         }
     if number is not None:
-        meaning = _meaning(c, number)
+        meaning = _meaning(codes, number)
         values |= {"n_labeled": meaning.rows, "prefix_purity": meaning.purity, "prefix_nmi": meaning.nmi}
-    if drawn is not None:
-        values |= _alignment(c, *drawn)
+    if together is not None:
+        values |= _alignment(codes, *together)
     return values
 
 
