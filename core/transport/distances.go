@@ -171,12 +171,17 @@ func (s *scorer) error(sqNorm float64) float64 {
 
 // inWindow lists the columns whose scores, off by e at most, leave it open whether they are in the window, and those that are.
 func (s *scorer) inWindow(e float64) []int32 {
-	best := math.Inf(1)
+	best := s.least[0]
 	for _, v := range s.least {
-		best = min(best, float64(v))
+		best = min(best, v)
 	}
-	limit := math.Nextafter32(float32(best+s.w.width/2+2*e), float32(math.Inf(1)))
-	s.keys = f32.AppendAtMost32(s.keys[:0], s.scores, limit, 0)
+	limit := float64(best) + s.w.width/2
+	if wide := float32(limit); s.w.most < f32.Chunk && f32.CountAtMost32(s.scores, wide) > 4*s.w.most {
+		slices.Sort(s.least) // scores of as many columns: no more than most columns are below the one of that rank
+		limit = min(limit, float64(s.least[s.w.most]))
+	}
+	atMost := math.Nextafter32(float32(limit+2*e), float32(math.Inf(1)))
+	s.keys = f32.AppendAtMost32(s.keys[:0], s.scores, atMost, 0)
 	if len(s.keys) > s.w.most {
 		slices.Sort(s.keys)
 		last, _ := f32.Unkey32(s.keys[s.w.most])

@@ -24,7 +24,7 @@ var limits = struct {
 	most      int // columns offered to a row at first
 	sample    int // rows a column in the first of several samples
 	firstMost int // columns offered to a row of it
-}{pairs: 1024, few: 1 << 18, most: 16, sample: 4, firstMost: 64}
+}{pairs: 1024, few: 1 << 18, most: 8, sample: 4, firstMost: 32}
 
 const (
 	growth   = 4     // how many times as many rows the next sample has
@@ -176,19 +176,19 @@ func (m *matching) prove(ctx context.Context) error {
 		default:
 			return err
 		}
-		if err := m.widen(ctx, open); err != nil {
+		if err := m.widen(ctx, open, err != nil); err != nil {
 			return err
 		}
 	}
 }
 
-// widen offers more columns to some rows.
-func (m *matching) widen(ctx context.Context, open []int32) error {
+// widen offers more columns to some rows: those that are cheaper than where they are, and such as may soon be, prices moving
+// less from one time to the next; many more where rows are stuck without.
+func (m *matching) widen(ctx context.Context, open []int32, stuck bool) error {
 	g := m.graph
-	m.w.most *= 2
-	m.w.width = max(2*m.w.width, 2*spread(m.price[0][:g.k], g.price[:g.k]))
-	if m.w.width == 0 || len(m.price) > 3 {
-		m.w.width = math.Inf(1)
+	m.w.width = spread(m.price[len(m.price)-1][:g.k], g.price[:g.k]) / 4
+	if stuck || len(m.price) > 8 {
+		m.w = window{math.Inf(1), 2 * m.w.most}
 	}
 	rows := make([]int32, len(open))
 	for x, i := range open {
