@@ -118,6 +118,14 @@ func (d *distances) offering(prices []float64, w window) func(rows []int32, foun
 	}
 }
 
+// paying implements source.
+func (d *distances) paying(columns []int32) func(dst []float64, i int32) {
+	scratch := make([]float32, d.rows.Dim())
+	return func(dst []float64, i int32) {
+		f32.SqDists64At(dst, d.rows.Row(int(i), scratch), d.centroids.Data, columns)
+	}
+}
+
 // scorer is what one goroutine finds offers with.
 type scorer struct {
 	*distances

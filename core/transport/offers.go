@@ -31,6 +31,8 @@ type source interface {
 	// any order and perhaps with some that are outside the window but none missing, ready to be changed; prices are those
 	// of the columns. It returns an error for costs that cannot be.
 	offering(prices []float64, w window) func(rows []int32, found func(r int, offers []offer)) error
+	// paying returns a function for one goroutine that sets dst to what row i, which got offers before, pays in some columns.
+	paying(columns []int32) func(dst []float64, i int32)
 }
 
 const (
@@ -121,5 +123,15 @@ func (a anyCosts) offering([]float64, window) func(rows []int32, found func(r in
 			found(r, offers)
 		}
 		return nil
+	}
+}
+
+func (a anyCosts) paying(columns []int32) func(dst []float64, i int32) {
+	costs := make([]float64, a.Columns())
+	return func(dst []float64, i int32) {
+		a.Row(costs, int(i))
+		for x, j := range columns {
+			dst[x] = costs[j]
+		}
 	}
 }

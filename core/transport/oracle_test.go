@@ -162,7 +162,7 @@ func checkSolution(t table, s Sizes, sol *Solution) error {
 		dual -= p * float64(size)
 		scale += math.Abs(p) * float64(size)
 	}
-	if tol := 1e-12*scale + 1e-300; !(math.Abs(primal-sol.Primal) <= tol && math.Abs(dual-sol.Dual) <= tol) {
+	if tol := 1e-12*scale + 1e-300; !(math.Abs(primal-sol.Primal) <= tol && sol.Dual <= dual+tol && sol.Dual >= dual-tol-MaxGap*paid) {
 		return fmt.Errorf("cost %g, bound %g; says %g, %g", primal, dual, sol.Primal, sol.Dual)
 	}
 	if !(sol.Gap >= 0 && sol.Gap <= MaxGap) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/semantic-id/semantic-id/core"
+	"github.com/semantic-id/semantic-id/core/internal/par"
 )
 
 // problem is what Solve is to solve.
@@ -27,39 +28,28 @@ var limits = struct {
 }{pairs: 1024, few: 1 << 18, most: 8, sample: 4, firstMost: 32}
 
 const (
-	growth   = 4     // how many times as many rows the next sample has
-	moveMuch = 16    // prices to start from are not worth much if one in so many rows has to be moved
-	closeGap = 1e-12 // the largest gap for which prices are left as they have grown
+	growth      = 4       // how many times as many rows the next sample has
+	mostInvited = 1 << 22 // costs that invite looks at at once
+	closeGap    = 1e-12   // the largest gap for which prices are left as they have grown
 )
 
 // solve goes the long way where prices are not known: it solves the problem for growing samples of the rows first, whose
 // prices are the nearer to those of all rows the more rows there are.
 func (p *problem) solve(ctx context.Context, prices []float64, warm *Solution) (*Solution, error) {
-	all := ids(p.n)
 	w := window{math.Inf(1), p.k}
 	if p.n > limits.few/p.k {
 		w.most = min(p.k, limits.most)
-		if warm != nil {
-			if warm.reach > 0 {
-				w.width = 1.5 * warm.reach
-			}
-			m, err := p.start(ctx, all, p.sizes, prices, w)
-			if err != nil {
-				return nil, err
-			}
-			if p.n/growth < limits.sample*p.k || m.graph.surplus() < p.n/moveMuch {
-				return m.finish(ctx)
-			}
-		}
-		reach, err := p.samples(ctx, prices)
-		if err != nil {
+		reach, err := p.samples(ctx, prices, warm != nil)
+		switch {
+		case err != nil:
 			return nil, err
-		}
-		if reach > 0 {
+		case reach > 0:
 			w.width = reach
+		case warm != nil && warm.reach > 0:
+			w.width = 1.5 * warm.reach
 		}
 	}
-	m, err := p.start(ctx, all, p.sizes, prices, w)
+	m, err := p.start(ctx, ids(p.n), p.sizes, prices, w)
 	if err != nil {
 		return nil, err
 	}
@@ -74,8 +64,9 @@ func ids(n int) []int32 {
 	return ids
 }
 
-// samples makes prices better by what samples of the rows tell, and returns how far they moved in the last, 0 if there was none.
-func (p *problem) samples(ctx context.Context, prices []float64) (reach float64, err error) {
+// samples makes prices better by what samples of the rows tell, and returns how far they moved in the last, 0 if none was
+// solved: where prices are to be good already and the first sample shows it.
+func (p *problem) samples(ctx context.Context, prices []float64, good bool) (reach float64, err error) {
 	var sizes []int
 	for m := p.n / growth; m >= limits.sample*p.k; m /= growth {
 		sizes = append(sizes, m)
@@ -98,6 +89,14 @@ func (p *problem) samples(ctx context.Context, prices []float64) (reach float64,
 		}
 		some := slices.Sorted(slices.Values(rows[:m]))
 		g, err := p.start(ctx, some, share, prices, w)
+		if err == nil && good && reach == 0 {
+			// With the best prices there are, by chance, some 0.4 root(m k) rows too many in columns. A sample is worth while if
+			// more of all rows have to be moved than would be after it.
+			many, chance := float64(g.graph.surplus()), 0.16*float64(m)*float64(p.k)
+			if max(0, many*many-chance)*float64(p.n)/float64(m) < 4*chance {
+				return 0, nil
+			}
+		}
 		if err == nil {
 			err = g.prove(ctx)
 		}
@@ -173,6 +172,12 @@ func (m *matching) prove(ctx context.Context) error {
 			if open = m.confined(); len(open) == 0 {
 				return m.graph.stuck()
 			}
+			if invited, err := m.invite(ctx, open); invited || err != nil {
+				if err != nil {
+					return err
+				}
+				continue
+			}
 		default:
 			return err
 		}
@@ -204,6 +209,59 @@ func (m *matching) widen(ctx context.Context, open []int32, stuck bool) error {
 	}
 	m.price = append(m.price, slices.Clone(g.price))
 	return nil
+}
+
+// invite offers columns that lack rows and that nobody was offered to those of the given rows for which they are cheapest.
+// It returns false if it is not for it to do.
+func (m *matching) invite(ctx context.Context, rows []int32) (bool, error) {
+	g := m.graph
+	var lacking []int32
+	for j, reached := range g.reached()[:g.k] {
+		if !reached && (g.excess[j] < 0 || g.canHoldMore(int32(j))) {
+			lacking = append(lacking, int32(j))
+		}
+	}
+	if len(lacking) == 0 || len(lacking) > mostInvited/len(rows) {
+		return false, nil
+	}
+	costs := make([]float64, len(lacking)*len(rows))
+	workers := make([]func(dst []float64, i int32), par.Threads())
+	err := par.Chunks(ctx, len(rows), offerRows, func(worker, lo, hi int) {
+		if workers[worker] == nil {
+			workers[worker] = m.p.costs.paying(lacking)
+		}
+		for x := lo; x < hi; x++ {
+			workers[worker](costs[x*len(lacking):(x+1)*len(lacking)], m.rows[rows[x]])
+		}
+	})
+	if err != nil {
+		return false, err
+	}
+	own := make([]float64, len(rows))
+	for x, i := range rows {
+		own[x] = g.cost(i) + g.price[g.column[i]]
+	}
+	invited := false
+	for y, j := range lacking {
+		want := 8 - 2*min(0, g.excess[j])
+		var best []move // the dearest first, which gives way
+		for x := range rows {
+			c := costs[x*len(lacking)+y]
+			if math.IsInf(c, 1) {
+				continue
+			}
+			best = add(best, move{own[x] - c, -int32(x)})
+			if len(best) > want {
+				best = take(best)
+			}
+		}
+		for _, b := range best {
+			x := int(-b.row)
+			g.widen(rows[x], []offer{{costs[x*len(lacking)+y], j}})
+			invited = true
+		}
+	}
+	return invited, nil
 }
 
 // confined lists the rows in columns that the last search came to which might go elsewhere if they were offered more.
