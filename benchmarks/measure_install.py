@@ -19,11 +19,13 @@ def imports(bench: Bench) -> Section:
         "t2 = time.perf_counter(); semantic_id.RQKMeans(n_levels=1, n_clusters=1).fit(numpy.ones((1, 1), 'f4')); "
         "print(t1 - t0, t2 - t1, time.perf_counter() - t2)"
     )
+    env = environ(bench.threads) | {"PYTHONPYCACHEPREFIX": str(RESULTS / "bytecode")}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # with bytecode, which pip makes when it installs
     runs = []
     for _ in range(bench.rounds(21, 5) + 1):
         done = subprocess.run(
             [sys.executable, "-c", script],
-            env=environ(bench.threads),
+            env=env,
             cwd=HERE,
             stdout=subprocess.PIPE,
             text=True,
