@@ -1,7 +1,5 @@
 package kmeans
 
-import "github.com/semantic-id/semantic-id/core"
-
 // Way is how Fit goes about its rows, which decides what time it takes.
 type Way int
 
@@ -16,7 +14,7 @@ func WayOf(rows, dim, k int) Way {
 	switch {
 	case rows < exchangeBelow*k:
 		return ByRow
-	case boundsFit(dim, k, 1):
+	case boundsFit(dim, k, false):
 		return ByBounds
 	}
 	return Plainly
@@ -35,8 +33,7 @@ func Memory(rows, dim, k int, lean bool) float64 {
 	case ByRow:
 		rest = 12*n + 3*book // labels, norms, sums, and the centroids as the kernels want them
 	case ByBounds:
-		x := Rows{x: core.Matrix{Rows: rows, Cols: dim}, lean: lean}
-		rest = float64(boundedRows(x, k)) * float64(boundsBytes(k))
+		rest = boundsMemory(rows, dim, k, lean)
 	}
 	most := start + rest
 	if GivesBack(rows, dim) {

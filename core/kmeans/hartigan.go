@@ -245,3 +245,11 @@ func (h *hartigan) thin(p *proposer, row []float32, own int32, w float64) {
 	}
 	p.close = p.close[:n]
 }
+
+func norm64(row []float32) float64 {
+	var s float64
+	for _, v := range row {
+		s += float64(float64(v) * float64(v))
+	}
+	return s
+}

@@ -5,7 +5,7 @@
 // Start: greedy k-means++ (Arthur, Vassilvitskii, SODA 2007), in wide data followed by Lloyd in growing principal
 // subspaces. Where there are few rows a centroid, single rows are moved then (Hartigan, Wong, Applied Statistics 28(1),
 // 1979). The end is Lloyd (IEEE Trans. Inf. Theory 28(2), 1982): over-relaxed at first where there are many, then skipping
-// distances by exact bounds (Elkan, ICML 2003).
+// distances by exact bounds (Elkan, ICML 2003; Ding et al., ICML 2015).
 //
 // Where sizes are set, a codebook without them is the start, and assignments that keep to the sizes, exact ones by package
 // transport, take turns with means.
@@ -95,12 +95,12 @@ func Fit(ctx context.Context, x Rows, weights []float64, p Params) (*Result, err
 		return nil, fmt.Errorf("kmeans: %w: weights with Sizes, where a row counts one: leave out the weights or Sizes", core.ErrParam)
 	}
 	giveBack(x)
-	scatter, weight, err := scatterOf(ctx, x, weights)
+	scatter, weight, center, err := scatterOf(ctx, x, weights)
 	if err != nil {
 		return nil, err
 	}
 	f := &fit{
-		Params: p, x: x, weights: weights, few: x.Len() < exchangeBelow*p.K, scatter: scatter,
+		Params: p, x: x, weights: weights, few: x.Len() < exchangeBelow*p.K, center: center, scatter: scatter,
 		variance: scatter / weight / float64(x.Dim()), spread: math.Sqrt(scatter / weight),
 	}
 	starter, err := newStarter(ctx, x, weights, p.K, f.few, f.spread, p.Seed)
@@ -133,11 +133,12 @@ type fit struct {
 	Params
 	x        Rows
 	weights  []float64
-	few      bool    // few rows a centroid
-	scatter  float64 // weighted sum of the squared distances of the rows to their mean
-	variance float64 // the mean over the columns
-	spread   float64 // root of the mean squared distance of the rows to their mean
-	done     int     // iterations over all rows, over all restarts
+	few      bool      // few rows a centroid
+	center   []float32 // the mean of the rows
+	scatter  float64   // weighted sum of the squared distances of the rows to their mean
+	variance float64   // the mean over the columns
+	spread   float64   // root of the mean squared distance of the rows to their mean
+	done     int       // iterations over all rows, over all restarts
 }
 
 func (f *fit) progress() {
@@ -171,7 +172,7 @@ func (f *fit) run(ctx context.Context, first core.Matrix) (*Result, error) {
 func (f *fit) lloyd(first core.Matrix, maxIter int) *lloyd {
 	return &lloyd{
 		x: f.x, weights: f.weights, k: f.K, maxIter: maxIter, tol: f.Tol * f.variance, stall: stallShare * f.Tol,
-		spread: f.spread, scatter: f.scatter, centroids: first, progress: f.progress,
+		center: f.center, spread: f.spread, scatter: f.scatter, centroids: first, progress: f.progress,
 	}
 }
 

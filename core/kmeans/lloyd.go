@@ -17,19 +17,20 @@ type lloyd struct {
 	weights  []float64
 	k        int
 	maxIter  int
-	tol      float64 // of the summed squared shift
-	stall    float64 // of what an iteration takes from the inertia, as a share of it; 0: that ends nothing
-	scatter  float64 // weighted sum of the squared distances of the rows to their mean
-	over     bool    // step beyond the means at first
-	spread   float64 // root of the mean squared distance of the rows to their mean
-	plain    bool    // measure every distance, even where bounds could be used
+	tol      float64   // of the summed squared shift
+	stall    float64   // of what an iteration takes from the inertia, as a share of it; 0: that ends nothing
+	scatter  float64   // weighted sum of the squared distances of the rows to their mean
+	over     bool      // step beyond the means at first
+	center   []float32 // about the mean of the rows
+	spread   float64   // root of the mean squared distance of the rows to their mean
+	plain    bool      // measure every distance, even where bounds could be used
 	progress func()
 
 	centroids core.Matrix
 	labels    []int32
 	before    []int32 // labels of the iteration before
 	sums      *sums
-	bounds    *bounds // of the first rows, or nil; for the others every distance is measured, by book
+	bounds    *bounds // nil: every distance is measured, by book
 	book      f32.Codebook
 	scratch   [][]float32 // for book
 	moved     []float64
@@ -43,6 +44,8 @@ const (
 	overIters  = 12  // iterations that step beyond the means, at most half of those allowed
 	overshoot  = 0.9 // how far beyond in the first, as a share of the step; the last go nearly to the mean
 	stallShare = 0.2 // of Tol, what an iteration must take from the inertia
+
+	settlingShare = 32 // with fewer rows than one in so many changing, bounds tell enough to be worth it
 )
 
 // run iterates until the labels stay, the centroids have settled to tol, the inertia hardly falls any more, or maxIter.
@@ -78,6 +81,12 @@ func (l *lloyd) run(ctx context.Context) error {
 			return err
 		}
 		copy(l.before, l.labels)
+		if settling := l.iters > 0 && len(l.sums.changed) < l.x.Len()/settlingShare; settling && l.bounds == nil && !l.plain {
+			if l.plain = !boundsFit(l.x.Dim(), l.k, l.x.lean) || l.spread < minSpread || l.spread > maxSpread; !l.plain {
+				giveBack(l.x)
+				l.bounds = newBounds(l.x, l.centroids, l.center, l.spread)
+			}
+		}
 		if err := l.assign(ctx); err != nil {
 			return err
 		}
@@ -87,13 +96,6 @@ func (l *lloyd) run(ctx context.Context) error {
 		if settled && beyond == 0 {
 			l.converged = true
 			break
-		}
-		if beyond == 0 && l.bounds == nil && !l.plain && boundsFit(l.x.Dim(), l.k, l.spread) {
-			giveBack(l.x)
-			l.bounds = newBounds(boundedRows(l.x, l.k), l.k, l.spread)
-			if err := l.bounds.fill(ctx, l.x, l.centroids, l.labels, &l.book); err != nil {
-				return err
-			}
 		}
 		if l.refilled {
 			err = l.sums.remake(ctx, l.x, l.weights, l.labels)
@@ -119,21 +121,18 @@ func (l *lloyd) run(ctx context.Context) error {
 
 // assign gives each row its nearest centroid.
 func (l *lloyd) assign(ctx context.Context) error {
-	first := 0
 	if l.bounds != nil {
-		if err := l.bounds.assign(ctx, l.x, l.centroids, l.labels); err != nil {
+		good, err := l.bounds.assign(ctx, l.x, l.centroids, l.labels)
+		if err != nil || good {
 			return err
 		}
-		if first = len(l.bounds.upper); first == l.x.Len() {
-			return nil
-		}
+		l.bounds, l.plain = nil, true
 	}
 	if len(l.scratch) < par.Threads() {
 		l.scratch = l.x.Scratch(taskRows)
 	}
 	l.book.Set(l.centroids.Data, l.k, l.x.Dim())
-	return par.Chunks(ctx, l.x.Len()-first, taskRows, func(worker, lo, hi int) {
-		lo, hi = lo+first, hi+first
+	return par.Chunks(ctx, l.x.Len(), taskRows, func(worker, lo, hi int) {
 		l.book.Nearest(l.labels[lo:hi], l.x.Block(lo, hi, l.scratch[worker]))
 	})
 }
@@ -145,30 +144,29 @@ func (l *lloyd) update(ctx context.Context, beyond float64) (float64, error) {
 		return 0, err
 	}
 	shift := step(l.centroids, l.sums, beyond, l.moved)
-	if l.bounds != nil { // there are none while a step goes beyond
+	if l.bounds != nil {
 		l.bounds.move(l.moved)
 	}
 	return shift, nil
 }
 
 // step moves each centroid to the mean of its rows, or beyond it by that share of the step, writes to moved, unless nil,
-// how far it is to the mean, and returns the sum of the squares of that. A centroid without rows stays.
+// how far it went, and returns the sum of the squared distances to the means. A centroid without rows stays.
 func step(centroids core.Matrix, s *sums, beyond float64, moved []float64) float64 {
 	var shift float64
-	mean := make([]float32, centroids.Cols)
+	mean, was := make([]float32, centroids.Cols), make([]float32, centroids.Cols)
 	for k := range centroids.Rows {
-		var sq float64
+		centroid := centroids.Row(k)
+		copy(was, centroid)
 		if s.count[k] > 0 {
 			s.mean(mean, k)
-			centroid := centroids.Row(k)
-			sq = f32.SqDist64(mean, centroid)
+			shift += f32.SqDist64(mean, centroid)
 			for c, v := range centroid {
 				centroid[c] = float32(float64(mean[c]) + float64(beyond*(float64(mean[c])-float64(v))))
 			}
 		}
-		shift += sq
 		if moved != nil {
-			moved[k] = math.Sqrt(sq)
+			moved[k] = math.Sqrt(f32.SqDist64(was, centroid))
 		}
 	}
 	return shift

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/semantic-id/semantic-id/core"
+	"github.com/semantic-id/semantic-id/core/internal/cpu"
 )
 
 // clouds is rows around centers random points, noise apart, all times scale.
@@ -31,7 +32,7 @@ func clouds(seed uint64, rows, cols, centers int, noise, scale float64) core.Mat
 func lloydFit(t testing.TB, x Rows, k int, seed uint64, over, plain bool) *lloyd {
 	t.Helper()
 	ctx := context.Background()
-	scatter, weight, err := scatterOf(ctx, x, nil)
+	scatter, weight, center, err := scatterOf(ctx, x, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +47,7 @@ func lloydFit(t testing.TB, x Rows, k int, seed uint64, over, plain bool) *lloyd
 	}
 	p := DefaultParams(k)
 	l := &lloyd{
-		x: x, k: k, maxIter: p.MaxIter, tol: p.Tol * scatter / weight / float64(x.Dim()), scatter: scatter, spread: spread,
+		x: x, k: k, maxIter: p.MaxIter, tol: p.Tol * scatter / weight / float64(x.Dim()), scatter: scatter, center: center, spread: spread,
 		over: over, plain: plain, centroids: first, progress: func() {},
 	}
 	if over {
@@ -68,27 +69,41 @@ func TestBoundsChangeNothing(t *testing.T) {
 	twins := clouds(7, 1500, 80, 30, 0.5, 1)
 	copy(twins.Data[len(twins.Data)/2:], twins.Data[:len(twins.Data)/2])
 	for name, c := range map[string]struct {
-		x core.Matrix
-		k int
+		x    core.Matrix
+		k    int
+		used bool // the bounds to the end
 	}{
-		"clouds":         {clouds(1, 3000, 80, 30, 0.3, 1), 30},
-		"no structure":   {clouds(2, 2500, 96, 1, 1, 1), 40},
-		"tiny":           {clouds(3, 1200, 73, 10, 0.3, 1e-7), 20},
-		"huge":           {clouds(4, 1200, 73, 10, 0.3, 1e7), 20},
-		"near-ties":      {clouds(5, 2000, 112, 4, 1e-6, 1), 50},
-		"every row":      {clouds(6, 40, 96, 40, 0.1, 1), 40},
-		"zeros and ones": {grid, 24},
-		"equal rows":     {twins, 20},
-		"few distinct":   {clouds(8, 900, 72, 9, 0, 1), 25},
+		"clouds":         {clouds(1, 3000, 80, 30, 0.3, 1), 34, true},
+		"no structure":   {clouds(2, 2500, 96, 1, 1, 1), 40, true},
+		"tiny":           {clouds(3, 1200, 73, 10, 0.3, 1e-7), 33, true},
+		"huge":           {clouds(4, 1200, 73, 40, 0.3, 1e7), 34, true},
+		"near-ties":      {clouds(5, 2000, 112, 4, 1e-6, 1), 50, false},
+		"every row":      {clouds(6, 40, 96, 40, 0.1, 1), 40, true},
+		"zeros and ones": {grid, 64, true},
+		"equal rows":     {twins, 40, true},
+		"few distinct":   {clouds(8, 900, 72, 9, 0, 1), 36, true},
+		"lean":           {clouds(10, 3000, 192, 30, 0.3, 1), 34, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if !boundsFit(c.x.Cols, c.k, 1) {
+			x := RowsOf(c.x)
+			if name == "lean" {
+				x = x.Lean()
+			}
+			if !boundsFit(x.Dim(), c.k, x.lean) {
 				t.Fatal("bounds are not for such data: the test tests nothing")
 			}
 			for seed := range uint64(3) {
-				want, got := lloydFit(t, RowsOf(c.x), c.k, seed, true, true), lloydFit(t, RowsOf(c.x), c.k, seed, true, false)
-				if !slices.Equal(got.labels, want.labels) || !slices.Equal(got.centroids.Data, want.centroids.Data) || got.iters != want.iters {
-					t.Errorf("seed %d: other labels or centroids after %d iterations with bounds, %d without", seed, got.iters, want.iters)
+				want := lloydFit(t, x, c.k, seed, true, true)
+				for l := cpu.Generic; l <= cpu.Supported(); l++ {
+					restore := cpu.SetForTest(l)
+					got := lloydFit(t, x, c.k, seed, true, false)
+					restore()
+					if !slices.Equal(got.labels, want.labels) || !slices.Equal(got.centroids.Data, want.centroids.Data) || got.iters != want.iters {
+						t.Errorf("seed %d, %v: other labels or centroids after %d iterations with bounds, %d without", seed, l, got.iters, want.iters)
+					}
+					if used := got.bounds != nil && got.bounds.filled; used != c.used {
+						t.Errorf("seed %d, %v: bounds used: %v", seed, l, used)
+					}
 				}
 			}
 		})
@@ -199,7 +214,7 @@ func TestEmptyClustersAreRefilled(t *testing.T) {
 	for i := range far.Data {
 		far.Data[i] = float32(1000 * (i / 3))
 	}
-	l := &lloyd{x: RowsOf(x), k: 4, maxIter: 50, spread: 1, centroids: far, progress: func() {}}
+	l := &lloyd{x: RowsOf(x), k: 4, maxIter: 50, center: make([]float32, x.Cols), spread: 1, centroids: far, progress: func() {}}
 	if err := l.run(context.Background()); err != nil {
 		t.Fatal(err)
 	}

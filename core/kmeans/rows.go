@@ -30,7 +30,7 @@ func (r Rows) Unit() Rows {
 	return r
 }
 
-// Lean are the same rows for a Fit that holds little beside them, for rows that memory cannot hold: see boundedRows.
+// Lean are the same rows for a Fit that holds little beside them, for rows that memory cannot hold: see boundsFit.
 func (r Rows) Lean() Rows {
 	r.lean = true
 	return r

@@ -102,7 +102,7 @@ func (s *starter) centroids(ctx context.Context, seed uint64) (core.Matrix, erro
 				return c, err
 			}
 		}
-		l := &lloyd{x: x, weights: s.weights, k: s.k, maxIter: s.iters, spread: s.spread, centroids: c, progress: func() {}}
+		l := &lloyd{x: x, weights: s.weights, k: s.k, maxIter: s.iters, spread: s.spread, plain: true, centroids: c, progress: func() {}}
 		if err := l.run(ctx); err != nil {
 			return c, err
 		}

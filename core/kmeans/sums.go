@@ -182,16 +182,19 @@ func sumRows(ctx context.Context, x Rows, f func(i int, row []float32) float64) 
 	return total, err
 }
 
-// scatterOf is the weighted sum of the squared distances of the rows to their mean, and the sum of the weights.
-func scatterOf(ctx context.Context, x Rows, weights []float64) (scatter, weight float64, err error) {
+// scatterOf is the weighted sum of the squared distances of the rows to their mean, the sum of the weights, and the mean
+// rounded.
+func scatterOf(ctx context.Context, x Rows, weights []float64) (scatter, weight float64, center []float32, err error) {
 	s := newSums(1, x.Dim())
 	labels := make([]int32, x.Len())
 	if err := s.remake(ctx, x, weights, labels); err != nil {
-		return 0, 0, err
+		return 0, 0, nil, err
 	}
 	mean := s.rows
+	center = make([]float32, len(mean))
 	for c := range mean {
 		mean[c] /= s.weight[0]
+		center[c] = float32(mean[c])
 	}
 	scatter, err = sumRows(ctx, x, func(i int, row []float32) float64 {
 		var t float64
@@ -201,5 +204,5 @@ func scatterOf(ctx context.Context, x Rows, weights []float64) (scatter, weight 
 		}
 		return float64(t * weightOf(weights, i))
 	})
-	return scatter, s.weight[0], err
+	return scatter, s.weight[0], center, err
 }

@@ -44,55 +44,6 @@ func AtMost(at []int32, bound, offset []uint16, limit uint16) int {
 	return atMost(at, bound, offset, limit)
 }
 
-// Lanes is how many numbers summarize a row of bounds: number g stands for bounds g, g+16, g+32 and so on.
-const Lanes = 16
-
-// Summarize writes to each dst[g] the least bound[j] - drift[j] of all j with j % Lanes = g, held at 0, plus offset[g], the
-// sum held at 65535. It panics unless dst and offset have Lanes numbers, and bound and drift equally many, a multiple of
-// Lanes.
-func Summarize(dst, bound, drift, offset []uint16) {
-	if len(dst) != Lanes || len(offset) != Lanes || len(bound) != len(drift) || len(bound)%Lanes != 0 {
-		panic(fmt.Sprintf("f32: %d bounds, %d drifts, %d offsets, room for %d", len(bound), len(drift), len(offset), len(dst)))
-	}
-	summarize(dst, bound, drift, offset)
-}
-
-func summarizeGeneric(dst, bound, drift, offset []uint16) {
-	for g := range dst {
-		dst[g] = 65535
-	}
-	for j, b := range bound {
-		dst[j%Lanes] = min(dst[j%Lanes], b-min(b, drift[j]))
-	}
-	for g, o := range offset {
-		dst[g] = uint16(min(uint32(dst[g])+uint32(o), 65535))
-	}
-}
-
-// OpenRows writes to at the rows i, ascending, whose summary has a number g that is at most limit[i] + offset[g], the sum
-// held at 65535, and returns how many there are. It panics unless summary has Lanes numbers a limit, offset Lanes, and at
-// room for as many as there are limits.
-func OpenRows(at []int32, summary, offset, limit []uint16) int {
-	if len(at) != len(limit) || len(summary) != Lanes*len(limit) || len(offset) != Lanes {
-		panic(fmt.Sprintf("f32: %d limits, summaries of %d numbers, %d offsets, room for %d", len(limit), len(summary), len(offset), len(at)))
-	}
-	return openRows(at, summary, offset, limit)
-}
-
-func openRowsGeneric(at []int32, summary, offset, limit []uint16) int {
-	n := 0
-	for i, l := range limit {
-		for g, s := range summary[i*Lanes : (i+1)*Lanes] {
-			if uint32(s) <= min(uint32(l)+uint32(offset[g]), 65535) {
-				at[n] = int32(i)
-				n++
-				break
-			}
-		}
-	}
-	return n
-}
-
 // atMostGeneric takes bound[0] as number first.
 func atMostGeneric(at []int32, bound, offset []uint16, limit uint16, first int) int {
 	n := 0
@@ -122,28 +73,6 @@ func Below(d float32, n int) float64 {
 // true distance above.
 func Within(distance float64, n int) float32 {
 	return float32((distance*distance + float64(n)*0x1p-147) * (1 + 4*sqDistError(n) + 0x1p-22))
-}
-
-// RaiseBounds sets bound[j], for each j of at, to dist (a result of SqDistsAt over n elements) in steps of 1/scale,
-// rounded down below the true distance, plus offset[j], the sum held at 65535.
-func RaiseBounds(bound, offset []uint16, at []int32, dist []float32, scale float32, n int) {
-	scale *= float32(1 - sqDistError(n) - 0x1p-21) // half the relative error of the square, and four roundings
-	var block [64]int32
-	for len(at) > 0 {
-		m := min(len(at), len(block))
-		steps(block[:m], dist[:m], scale)
-		for i, j := range at[:m] {
-			bound[j] = uint16(min(uint32(block[i])+uint32(offset[j]), 65535))
-		}
-		at, dist = at[m:], dist[m:]
-	}
-}
-
-// stepsGeneric sets dst[i] to the root of dist[i] times scale, rounded down and held at 65535.
-func stepsGeneric(dst []int32, dist []float32, scale float32) {
-	for i, d := range dist {
-		dst[i] = int32(min(float32(math.Sqrt(float64(d)))*scale, 65535))
-	}
 }
 
 // StepsOfScores sets dst[i] to the root of least[i] - 2*scores[i], or of 0 if that is negative, in steps of 1/scale,

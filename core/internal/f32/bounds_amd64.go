@@ -63,34 +63,6 @@ func atMostMasks(at []int32, bound, offset []uint16, limit uint16) int {
 	return n + atMostGeneric(at[n:], bound[done:], offset[done:], limit, done)
 }
 
-func summarize(dst, bound, drift, offset []uint16) {
-	if cpu.Use() == cpu.Generic || len(bound) == 0 {
-		summarizeGeneric(dst, bound, drift, offset)
-		return
-	}
-	summarizeAVX2(&dst[0], &bound[0], &drift[0], &offset[0], len(bound)/Lanes)
-}
-
-func openRows(at []int32, summary, offset, limit []uint16) int {
-	if cpu.Use() == cpu.Generic || len(limit) == 0 {
-		return openRowsGeneric(at, summary, offset, limit)
-	}
-	return openRowsAVX2(&at[0], &summary[0], &offset[0], &limit[0], len(limit))
-}
-
-func steps(dst []int32, dist []float32, scale float32) {
-	whole := 0
-	switch l := cpu.Use(); {
-	case l == cpu.AVX512 && len(dist) >= 16:
-		whole = len(dist) &^ 15
-		stepsAVX512(&dst[0], &dist[0], scale, whole)
-	case l != cpu.Generic && len(dist) >= 8:
-		whole = len(dist) &^ 7
-		stepsAVX2(&dst[0], &dist[0], scale, whole)
-	}
-	stepsGeneric(dst[whole:], dist[whole:], scale)
-}
-
 func stepsOfScores(dst []int32, scores, least []float32, scale float32) {
 	whole := 0
 	switch l := cpu.Use(); {

@@ -8,14 +8,6 @@ func atMost(at []int32, bound, offset []uint16, limit uint16) int {
 	return atMostGeneric(at, bound, offset, limit, 0)
 }
 
-func summarize(dst, bound, drift, offset []uint16) { summarizeGeneric(dst, bound, drift, offset) }
-
-func openRows(at []int32, summary, offset, limit []uint16) int {
-	return openRowsGeneric(at, summary, offset, limit)
-}
-
-func steps(dst []int32, dist []float32, scale float32) { stepsGeneric(dst, dist, scale) }
-
 func stepsOfScores(dst []int32, scores, least []float32, scale float32) {
 	stepsOfScoresGeneric(dst, scores, least, scale)
 }

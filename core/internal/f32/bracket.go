@@ -63,27 +63,33 @@ func bracketTileGeneric(kind integers, low, up []float32, panel, rows []uint32, 
 	width := len(table) / perCentroid
 	words := len(panel) / width
 	for i := range len(params) / perRow {
-		x, row := params[i*perRow:][:perRow], rows[i*stride:][:words]
 		for j := range width {
-			h, lane := j/shape.lanes, j%shape.lanes
-			c := func(n int) float32 { return table[(h*perCentroid+n)*shape.lanes+lane] }
-			dot := int32(math.Float32bits(c(4)))
-			for w, r := range row {
-				if v := panel[w*width+j]; shape.perWord == 2 {
-					r, v := (*[2]int16)(unsafe.Pointer(&r)), (*[2]int16)(unsafe.Pointer(&v))
-					dot += int32(r[0])*int32(v[0]) + int32(r[1])*int32(v[1])
-				} else {
-					r, v := (*[4]uint8)(unsafe.Pointer(&r)), (*[4]int8)(unsafe.Pointer(&v))
-					dot += int32(r[0])*int32(v[0]) + int32(r[1])*int32(v[1]) + int32(r[2])*int32(v[2]) + int32(r[3])*int32(v[3])
-				}
-			}
-			s := float32(float32(float32(dot)*c(0))*x[0]) + c(3)
-			e := float32(c(1)*x[1]) + x[3]
-			e += float32(c(2) * x[2])
-			up[i*slots+j] = s + e
-			low[i*shape.lanes+lane] = max(low[i*shape.lanes+lane], s-e)
+			least, most := bracketOne(kind, panel, table, j, rows[i*stride:][:words], params[i*perRow:][:perRow])
+			up[i*slots+j] = most
+			low[i*shape.lanes+j%shape.lanes] = max(low[i*shape.lanes+j%shape.lanes], least)
 		}
 	}
+}
+
+// bracketOne is what the score of a row and centroid j of the panel is at least and at most.
+func bracketOne(kind integers, panel []uint32, table []float32, j int, row []uint32, x []float32) (least, most float32) {
+	shape, width := shapesInt[kind], len(table)/perCentroid
+	c := func(n int) float32 { return table[(j/shape.lanes*perCentroid+n)*shape.lanes+j%shape.lanes] }
+	dot := int32(math.Float32bits(c(4)))
+	for w, r := range row {
+		if v := panel[w*width+j]; shape.perWord == 2 {
+			r, v := (*[2]int16)(unsafe.Pointer(&r)), (*[2]int16)(unsafe.Pointer(&v))
+			dot += int32(r[0])*int32(v[0]) + int32(r[1])*int32(v[1])
+		} else {
+			r, v := (*[4]uint8)(unsafe.Pointer(&r)), (*[4]int8)(unsafe.Pointer(&v))
+			dot += int32(r[0])*int32(v[0]) + int32(r[1])*int32(v[1]) + int32(r[2])*int32(v[2]) + int32(r[3])*int32(v[3])
+		}
+	}
+	s := float32(float32(float32(dot)*c(0))*x[0]) + c(3)
+	e := float32(c(1)*x[1]) + x[3]
+	e += float32(c(2) * x[2])
+	most = s + e
+	return s + (s - most), most
 }
 
 // survivorsGeneric sets bit i%8 of mask[i/8] where up[i] is not less than all of low, and clears it elsewhere.

@@ -34,6 +34,7 @@ type firstPass struct {
 	words  int      // of a row or centroid, up to a multiple of unroll
 	stride int      // words from one quantized row to the next
 	slots  int      // centroids, filled up to whole vectors
+	panel  int      // centroids in a panel
 	panels []uint32 // see bracket.go; the last panel is one vector of centroids if that is enough
 	table  []float32
 	ids    []int32 // per slot: the centroid
@@ -65,21 +66,24 @@ const (
 
 // set prepares f for the distinct centroids of s.
 func (f *firstPass) set(l cpu.Level, s *space, dim int) {
-	ids := s.distinct
-	f.kind = chooseIntegers(l, len(ids), dim)
-	f.norm = s.bound.c
-	if !(f.norm > leastNorm && f.norm < mostNorm) {
-		f.kind = noIntegers
-	}
-	if f.kind == noIntegers {
-		f.panels = nil
+	f.kind = chooseIntegers(l, len(s.distinct), dim)
+	if f.kind == noIntegers || !f.within(s) {
+		f.kind, f.panels = noIntegers, nil
 		return
 	}
+	f.lay(s, s.distinct, dim, 2*shapesInt[f.kind].lanes, shapesInt[f.kind].lanes)
+}
+
+// within tells whether the centroids of s are neither too long nor too short for integers.
+func (f *firstPass) within(s *space) bool { return s.bound.c > leastNorm && s.bound.c < mostNorm }
+
+// lay rounds the centroids ids of s and lays them out in panels, filled up to a multiple of whole centroids.
+func (f *firstPass) lay(s *space, ids []int32, dim, panel, whole int) {
 	shape := shapesInt[f.kind]
-	f.dim, f.ids = dim, ids
+	f.norm, f.dim, f.ids, f.panel = s.bound.c, dim, ids, panel
 	f.words = (dim + unroll*shape.perWord - 1) / (unroll * shape.perWord) * unroll
 	f.stride = (f.words+15)&^15 | 16 // an odd number of cache lines: rows do not compete for the same places in the cache
-	f.slots = (len(ids) + shape.lanes - 1) / shape.lanes * shape.lanes
+	f.slots = (len(ids) + whole - 1) / whole * whole
 	f.panels = resize(f.panels, f.slots*f.words)
 	f.table = resize(f.table, f.slots*perCentroid)
 	f.constant = 3.2 * unit * f.norm * f.norm
@@ -102,8 +106,8 @@ func (f *firstPass) set(l cpu.Level, s *space, dim int) {
 			}
 		}
 		lost := math.Sqrt(sqError16(sum, dim)) / float64(scale) * slack
-		first := slot / (2 * shape.lanes) * (2 * shape.lanes) // of the panel
-		width := min(2*shape.lanes, f.slots-first)
+		first := slot / panel * panel // of the panel
+		width := min(panel, f.slots-first)
 		dst := f.panels[first*f.words+slot-first:]
 		for w, v := range row[:f.words] {
 			dst[w*width] = v
@@ -123,12 +127,18 @@ func upward(x float64) float32 { return float32(x * (1 + 0x1p-20)) }
 func (f *firstPass) round(dst []uint32, row []float32) (norm float64, scale, sum float32) {
 	square, most := measure(row)
 	norm = math.Sqrt(sqError16(square, f.dim)) * slack
+	scale, sum = f.roundAt(dst, row, norm, most)
+	return norm, scale, sum
+}
+
+// roundAt is round for a row whose norm is at most norm and whose greatest element is most.
+func (f *firstPass) roundAt(dst []uint32, row []float32, norm float64, most float32) (scale, sum float32) {
 	if shapesInt[f.kind].perWord == 2 {
-		scale = Scale16(max(norm, leastNorm), f.dim)
-		return norm, scale, quantize16(as16(dst)[:Padded16(f.dim)], row, scale)
+		scale = scale16(max(norm, leastNorm), f.dim)
+		return scale, quantize16(as16(dst)[:padded16(f.dim)], row, scale)
 	}
 	scale = float32(127 * (1 - 0x1p-20) / max(float64(most), leastNorm))
-	return norm, scale, quantize8(as8(dst), row, scale)
+	return scale, quantize8(as8(dst), row, scale)
 }
 
 // quantize rounds a row into dst, and sets x to what bracketTile wants to know of it. It returns false for a row that is too

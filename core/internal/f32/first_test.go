@@ -191,7 +191,7 @@ func lopsided(n, dim, perWord int) []float32 {
 		best := 0.0
 		var last float32
 		for v := 1 + float32(i)*1e-5; v < 3; v += 1e-3 {
-			q := float64(Scale16(math.Sqrt(float64(dim-1)+float64(v)*float64(v)), dim))
+			q := float64(scale16(math.Sqrt(float64(dim-1)+float64(v)*float64(v)), dim))
 			if perWord == 4 {
 				q = 127 / float64(v)
 			}

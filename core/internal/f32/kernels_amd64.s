@@ -2811,35 +2811,6 @@ oneEnd:
 	VZEROUPPER
 	RET
 
-// func stepsAVX512(dst *int32, dist *float32, scale float32, n int)
-// Requires: AVX, AVX512F
-TEXT ·stepsAVX512(SB), NOSPLIT, $0-32
-	MOVQ         dst+0(FP), AX
-	MOVQ         n+24(FP), CX
-	MOVQ         dist+8(FP), DX
-	VBROADCASTSS scale+16(FP), Z0
-	MOVL         $0x477fff00, BX
-	VMOVD        BX, X1
-	VBROADCASTSS X1, Z1
-	VPXORD       Z2, Z2, Z2
-
-loop:
-	TESTQ      CX, CX
-	JZ         end
-	VSQRTPS    (DX), Z2
-	VMULPS     Z0, Z2, Z2
-	VMINPS     Z1, Z2, Z2
-	VCVTTPS2DQ Z2, Z2
-	VMOVUPS    Z2, (AX)
-	ADDQ       $0x00000040, DX
-	ADDQ       $0x00000040, AX
-	SUBQ       $0x00000010, CX
-	JMP        loop
-
-end:
-	VZEROUPPER
-	RET
-
 // func stepsOfScoresAVX512(dst *int32, scores *float32, least *float32, scale float32, n int)
 // Requires: AVX, AVX512F
 TEXT ·stepsOfScoresAVX512(SB), NOSPLIT, $0-40
@@ -2856,18 +2827,18 @@ TEXT ·stepsOfScoresAVX512(SB), NOSPLIT, $0-40
 loop:
 	TESTQ      CX, CX
 	JZ         end
-	VMOVUPS    (DX), Z4
-	VADDPS     Z4, Z4, Z4
-	VMOVUPS    (BX), Z3
-	VSUBPS     Z4, Z3, Z3
-	VMAXPS     Z2, Z3, Z3
-	VSQRTPS    Z3, Z3
-	ADDQ       $0x00000040, BX
-	VMULPS     Z0, Z3, Z3
-	VMINPS     Z1, Z3, Z3
-	VCVTTPS2DQ Z3, Z3
-	VMOVUPS    Z3, (AX)
+	VMOVUPS    (DX), Z3
+	VADDPS     Z3, Z3, Z3
+	VMOVUPS    (BX), Z4
+	VSUBPS     Z3, Z4, Z4
+	VMAXPS     Z2, Z4, Z4
+	VSQRTPS    Z4, Z4
+	VMULPS     Z0, Z4, Z4
+	VMINPS     Z1, Z4, Z4
+	VCVTTPS2DQ Z4, Z4
+	VMOVUPS    Z4, (AX)
 	ADDQ       $0x00000040, DX
+	ADDQ       $0x00000040, BX
 	ADDQ       $0x00000040, AX
 	SUBQ       $0x00000010, CX
 	JMP        loop
@@ -2983,155 +2954,6 @@ done:
 	VPERMILPS     $0x01, X3, X0
 	VADDPS        X0, X3, X3
 	MOVSS         X3, ret+32(FP)
-	VZEROUPPER
-	RET
-
-// func dots16AtAVX512(dst *int32, row *int16, book *int16, at *int32, n int, dim int)
-// Requires: AVX, AVX2, AVX512BW, AVX512F
-TEXT ·dots16AtAVX512(SB), NOSPLIT, $0-48
-	MOVQ dst+0(FP), AX
-	MOVQ row+8(FP), CX
-	MOVQ book+16(FP), DX
-	MOVQ at+24(FP), BX
-	MOVQ n+32(FP), SI
-	MOVQ dim+40(FP), DI
-	SHLQ $0x01, DI
-	ADDQ DI, CX
-
-four:
-	CMPQ      SI, $0x04
-	JL        fourEnd
-	MOVLQSX   (BX), R8
-	INCQ      R8
-	IMULQ     DI, R8
-	ADDQ      DX, R8
-	VPXORD    Z0, Z0, Z0
-	VPXORD    Z1, Z1, Z1
-	MOVLQSX   4(BX), R9
-	INCQ      R9
-	IMULQ     DI, R9
-	ADDQ      DX, R9
-	VPXORD    Z2, Z2, Z2
-	VPXORD    Z3, Z3, Z3
-	MOVLQSX   8(BX), R10
-	INCQ      R10
-	IMULQ     DI, R10
-	ADDQ      DX, R10
-	VPXORD    Z4, Z4, Z4
-	VPXORD    Z5, Z5, Z5
-	MOVLQSX   12(BX), R11
-	INCQ      R11
-	IMULQ     DI, R11
-	ADDQ      DX, R11
-	VPXORD    Z6, Z6, Z6
-	VPXORD    Z7, Z7, Z7
-	MOVQ      DI, R12
-	NEGQ      R12
-	TESTQ     $0x00000040, R12
-	JZ        fourLoop
-	VMOVDQU32 (CX)(R12*1), Z8
-	VPMADDWD  (R8)(R12*1), Z8, Z9
-	VPADDD    Z9, Z0, Z0
-	VPMADDWD  (R9)(R12*1), Z8, Z9
-	VPADDD    Z9, Z2, Z2
-	VPMADDWD  (R10)(R12*1), Z8, Z9
-	VPADDD    Z9, Z4, Z4
-	VPMADDWD  (R11)(R12*1), Z8, Z8
-	VPADDD    Z8, Z6, Z6
-	ADDQ      $0x40, R12
-	JZ        fourAdd
-
-fourLoop:
-	VMOVDQU32 (CX)(R12*1), Z8
-	VPMADDWD  (R8)(R12*1), Z8, Z9
-	VPADDD    Z9, Z0, Z0
-	VPMADDWD  (R9)(R12*1), Z8, Z9
-	VPADDD    Z9, Z2, Z2
-	VPMADDWD  (R10)(R12*1), Z8, Z9
-	VPADDD    Z9, Z4, Z4
-	VPMADDWD  (R11)(R12*1), Z8, Z8
-	VPADDD    Z8, Z6, Z6
-	VMOVDQU32 64(CX)(R12*1), Z8
-	VPMADDWD  64(R8)(R12*1), Z8, Z9
-	VPADDD    Z9, Z1, Z1
-	VPMADDWD  64(R9)(R12*1), Z8, Z9
-	VPADDD    Z9, Z3, Z3
-	VPMADDWD  64(R10)(R12*1), Z8, Z9
-	VPADDD    Z9, Z5, Z5
-	VPMADDWD  64(R11)(R12*1), Z8, Z8
-	VPADDD    Z8, Z7, Z7
-	ADDQ      $0x00000080, R12
-	JNZ       fourLoop
-
-fourAdd:
-	VPADDD        Z1, Z0, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y8
-	VPADDD        Y8, Y0, Y0
-	VPADDD        Z3, Z2, Z2
-	VEXTRACTI64X4 $0x01, Z2, Y8
-	VPADDD        Y8, Y2, Y2
-	VPADDD        Z5, Z4, Z4
-	VEXTRACTI64X4 $0x01, Z4, Y8
-	VPADDD        Y8, Y4, Y4
-	VPADDD        Z7, Z6, Z6
-	VEXTRACTI64X4 $0x01, Z6, Y8
-	VPADDD        Y8, Y6, Y6
-	VPHADDD       Y2, Y0, Y0
-	VPHADDD       Y6, Y4, Y4
-	VPHADDD       Y4, Y0, Y0
-	VEXTRACTI128  $0x01, Y0, X8
-	VPADDD        X8, X0, X8
-	VMOVDQU       X8, (AX)
-	ADDQ          $0x10, AX
-	ADDQ          $0x10, BX
-	SUBQ          $0x04, SI
-	JMP           four
-
-fourEnd:
-one:
-	CMPQ      SI, $0x01
-	JL        oneEnd
-	MOVLQSX   (BX), R8
-	INCQ      R8
-	IMULQ     DI, R8
-	ADDQ      DX, R8
-	VPXORD    Z10, Z10, Z10
-	VPXORD    Z11, Z11, Z11
-	MOVQ      DI, R9
-	NEGQ      R9
-	TESTQ     $0x00000040, R9
-	JZ        oneLoop
-	VMOVDQU32 (CX)(R9*1), Z0
-	VPMADDWD  (R8)(R9*1), Z0, Z0
-	VPADDD    Z0, Z10, Z10
-	ADDQ      $0x40, R9
-	JZ        oneAdd
-
-oneLoop:
-	VMOVDQU32 (CX)(R9*1), Z0
-	VPMADDWD  (R8)(R9*1), Z0, Z0
-	VPADDD    Z0, Z10, Z10
-	VMOVDQU32 64(CX)(R9*1), Z0
-	VPMADDWD  64(R8)(R9*1), Z0, Z0
-	VPADDD    Z0, Z11, Z11
-	ADDQ      $0x00000080, R9
-	JNZ       oneLoop
-
-oneAdd:
-	VPADDD        Z11, Z10, Z10
-	VEXTRACTI64X4 $0x01, Z10, Y0
-	VPADDD        Y0, Y10, Y10
-	VPHADDD       Y10, Y10, Y10
-	VPHADDD       Y10, Y10, Y10
-	VEXTRACTI128  $0x01, Y10, X0
-	VPADDD        X0, X10, X0
-	VMOVD         X0, (AX)
-	ADDQ          $0x04, AX
-	ADDQ          $0x04, BX
-	SUBQ          $0x01, SI
-	JMP           one
-
-oneEnd:
 	VZEROUPPER
 	RET
 
@@ -5069,35 +4891,6 @@ oneEnd:
 	VZEROUPPER
 	RET
 
-// func stepsAVX2(dst *int32, dist *float32, scale float32, n int)
-// Requires: AVX, AVX2
-TEXT ·stepsAVX2(SB), NOSPLIT, $0-32
-	MOVQ         dst+0(FP), AX
-	MOVQ         n+24(FP), CX
-	MOVQ         dist+8(FP), DX
-	VBROADCASTSS scale+16(FP), Y0
-	MOVL         $0x477fff00, BX
-	VMOVD        BX, X1
-	VBROADCASTSS X1, Y1
-	VXORPS       Y2, Y2, Y2
-
-loop:
-	TESTQ      CX, CX
-	JZ         end
-	VSQRTPS    (DX), Y2
-	VMULPS     Y0, Y2, Y2
-	VMINPS     Y1, Y2, Y2
-	VCVTTPS2DQ Y2, Y2
-	VMOVUPS    Y2, (AX)
-	ADDQ       $0x00000020, DX
-	ADDQ       $0x00000020, AX
-	SUBQ       $0x00000008, CX
-	JMP        loop
-
-end:
-	VZEROUPPER
-	RET
-
 // func stepsOfScoresAVX2(dst *int32, scores *float32, least *float32, scale float32, n int)
 // Requires: AVX, AVX2
 TEXT ·stepsOfScoresAVX2(SB), NOSPLIT, $0-40
@@ -5114,18 +4907,18 @@ TEXT ·stepsOfScoresAVX2(SB), NOSPLIT, $0-40
 loop:
 	TESTQ      CX, CX
 	JZ         end
-	VMOVUPS    (DX), Y4
-	VADDPS     Y4, Y4, Y4
-	VMOVUPS    (BX), Y3
-	VSUBPS     Y4, Y3, Y3
-	VMAXPS     Y2, Y3, Y3
-	VSQRTPS    Y3, Y3
-	ADDQ       $0x00000020, BX
-	VMULPS     Y0, Y3, Y3
-	VMINPS     Y1, Y3, Y3
-	VCVTTPS2DQ Y3, Y3
-	VMOVUPS    Y3, (AX)
+	VMOVUPS    (DX), Y3
+	VADDPS     Y3, Y3, Y3
+	VMOVUPS    (BX), Y4
+	VSUBPS     Y3, Y4, Y4
+	VMAXPS     Y2, Y4, Y4
+	VSQRTPS    Y4, Y4
+	VMULPS     Y0, Y4, Y4
+	VMINPS     Y1, Y4, Y4
+	VCVTTPS2DQ Y4, Y4
+	VMOVUPS    Y4, (AX)
 	ADDQ       $0x00000020, DX
+	ADDQ       $0x00000020, BX
 	ADDQ       $0x00000020, AX
 	SUBQ       $0x00000008, CX
 	JMP        loop
@@ -5254,121 +5047,6 @@ done:
 	VZEROUPPER
 	RET
 
-// func dots16AtAVX2(dst *int32, row *int16, book *int16, at *int32, n int, dim int)
-// Requires: AVX, AVX2
-TEXT ·dots16AtAVX2(SB), NOSPLIT, $0-48
-	MOVQ dst+0(FP), AX
-	MOVQ row+8(FP), CX
-	MOVQ book+16(FP), DX
-	MOVQ at+24(FP), BX
-	MOVQ n+32(FP), SI
-	MOVQ dim+40(FP), DI
-	SHLQ $0x01, DI
-	ADDQ DI, CX
-
-four:
-	CMPQ    SI, $0x04
-	JL      fourEnd
-	MOVLQSX (BX), R8
-	INCQ    R8
-	IMULQ   DI, R8
-	ADDQ    DX, R8
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	MOVLQSX 4(BX), R9
-	INCQ    R9
-	IMULQ   DI, R9
-	ADDQ    DX, R9
-	VXORPS  Y2, Y2, Y2
-	VXORPS  Y3, Y3, Y3
-	MOVLQSX 8(BX), R10
-	INCQ    R10
-	IMULQ   DI, R10
-	ADDQ    DX, R10
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
-	MOVLQSX 12(BX), R11
-	INCQ    R11
-	IMULQ   DI, R11
-	ADDQ    DX, R11
-	VXORPS  Y6, Y6, Y6
-	VXORPS  Y7, Y7, Y7
-	MOVQ    DI, R12
-	NEGQ    R12
-
-fourLoop:
-	VMOVDQU      (CX)(R12*1), Y8
-	VPMADDWD     (R8)(R12*1), Y8, Y9
-	VPADDD       Y9, Y0, Y0
-	VPMADDWD     (R9)(R12*1), Y8, Y9
-	VPADDD       Y9, Y2, Y2
-	VPMADDWD     (R10)(R12*1), Y8, Y9
-	VPADDD       Y9, Y4, Y4
-	VPMADDWD     (R11)(R12*1), Y8, Y8
-	VPADDD       Y8, Y6, Y6
-	VMOVDQU      32(CX)(R12*1), Y8
-	VPMADDWD     32(R8)(R12*1), Y8, Y9
-	VPADDD       Y9, Y1, Y1
-	VPMADDWD     32(R9)(R12*1), Y8, Y9
-	VPADDD       Y9, Y3, Y3
-	VPMADDWD     32(R10)(R12*1), Y8, Y9
-	VPADDD       Y9, Y5, Y5
-	VPMADDWD     32(R11)(R12*1), Y8, Y8
-	VPADDD       Y8, Y7, Y7
-	ADDQ         $0x00000040, R12
-	JNZ          fourLoop
-	VPADDD       Y1, Y0, Y0
-	VPADDD       Y3, Y2, Y2
-	VPADDD       Y5, Y4, Y4
-	VPADDD       Y7, Y6, Y6
-	VPHADDD      Y2, Y0, Y0
-	VPHADDD      Y6, Y4, Y4
-	VPHADDD      Y4, Y0, Y0
-	VEXTRACTI128 $0x01, Y0, X1
-	VPADDD       X1, X0, X1
-	VMOVDQU      X1, (AX)
-	ADDQ         $0x10, AX
-	ADDQ         $0x10, BX
-	SUBQ         $0x04, SI
-	JMP          four
-
-fourEnd:
-one:
-	CMPQ    SI, $0x01
-	JL      oneEnd
-	MOVLQSX (BX), R8
-	INCQ    R8
-	IMULQ   DI, R8
-	ADDQ    DX, R8
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	MOVQ    DI, R9
-	NEGQ    R9
-
-oneLoop:
-	VMOVDQU      (CX)(R9*1), Y2
-	VPMADDWD     (R8)(R9*1), Y2, Y2
-	VPADDD       Y2, Y0, Y0
-	VMOVDQU      32(CX)(R9*1), Y2
-	VPMADDWD     32(R8)(R9*1), Y2, Y2
-	VPADDD       Y2, Y1, Y1
-	ADDQ         $0x00000040, R9
-	JNZ          oneLoop
-	VPADDD       Y1, Y0, Y0
-	VPHADDD      Y0, Y0, Y0
-	VPHADDD      Y0, Y0, Y0
-	VEXTRACTI128 $0x01, Y0, X1
-	VPADDD       X1, X0, X1
-	VMOVD        X1, (AX)
-	ADDQ         $0x04, AX
-	ADDQ         $0x04, BX
-	SUBQ         $0x01, SI
-	JMP          one
-
-oneEnd:
-	VZEROUPPER
-	RET
-
 // func measureAVX2(x *float32, dim int) (sum float32, most float32)
 // Requires: AVX, AVX2, FMA3, SSE
 TEXT ·measureAVX2(SB), NOSPLIT, $0-24
@@ -5467,140 +5145,6 @@ loop:
 	ADDQ      $0x00000020, CX
 	DECQ      DX
 	JNZ       loop
-	VZEROUPPER
-	RET
-
-// func dots16AtVNNI(dst *int32, row *int16, book *int16, at *int32, n int, dim int)
-// Requires: AVX, AVX2, AVX512F, AVX512_VNNI
-TEXT ·dots16AtVNNI(SB), NOSPLIT, $0-48
-	MOVQ dst+0(FP), AX
-	MOVQ row+8(FP), CX
-	MOVQ book+16(FP), DX
-	MOVQ at+24(FP), BX
-	MOVQ n+32(FP), SI
-	MOVQ dim+40(FP), DI
-	SHLQ $0x01, DI
-	ADDQ DI, CX
-
-four:
-	CMPQ      SI, $0x04
-	JL        fourEnd
-	MOVLQSX   (BX), R8
-	INCQ      R8
-	IMULQ     DI, R8
-	ADDQ      DX, R8
-	VPXORD    Z0, Z0, Z0
-	VPXORD    Z1, Z1, Z1
-	MOVLQSX   4(BX), R9
-	INCQ      R9
-	IMULQ     DI, R9
-	ADDQ      DX, R9
-	VPXORD    Z2, Z2, Z2
-	VPXORD    Z3, Z3, Z3
-	MOVLQSX   8(BX), R10
-	INCQ      R10
-	IMULQ     DI, R10
-	ADDQ      DX, R10
-	VPXORD    Z4, Z4, Z4
-	VPXORD    Z5, Z5, Z5
-	MOVLQSX   12(BX), R11
-	INCQ      R11
-	IMULQ     DI, R11
-	ADDQ      DX, R11
-	VPXORD    Z6, Z6, Z6
-	VPXORD    Z7, Z7, Z7
-	MOVQ      DI, R12
-	NEGQ      R12
-	TESTQ     $0x00000040, R12
-	JZ        fourLoop
-	VMOVDQU32 (CX)(R12*1), Z8
-	VPDPWSSD  (R8)(R12*1), Z8, Z0
-	VPDPWSSD  (R9)(R12*1), Z8, Z2
-	VPDPWSSD  (R10)(R12*1), Z8, Z4
-	VPDPWSSD  (R11)(R12*1), Z8, Z6
-	ADDQ      $0x40, R12
-	JZ        fourAdd
-
-fourLoop:
-	VMOVDQU32 (CX)(R12*1), Z8
-	VPDPWSSD  (R8)(R12*1), Z8, Z0
-	VPDPWSSD  (R9)(R12*1), Z8, Z2
-	VPDPWSSD  (R10)(R12*1), Z8, Z4
-	VPDPWSSD  (R11)(R12*1), Z8, Z6
-	VMOVDQU32 64(CX)(R12*1), Z8
-	VPDPWSSD  64(R8)(R12*1), Z8, Z1
-	VPDPWSSD  64(R9)(R12*1), Z8, Z3
-	VPDPWSSD  64(R10)(R12*1), Z8, Z5
-	VPDPWSSD  64(R11)(R12*1), Z8, Z7
-	ADDQ      $0x00000080, R12
-	JNZ       fourLoop
-
-fourAdd:
-	VPADDD        Z1, Z0, Z0
-	VEXTRACTI64X4 $0x01, Z0, Y8
-	VPADDD        Y8, Y0, Y0
-	VPADDD        Z3, Z2, Z2
-	VEXTRACTI64X4 $0x01, Z2, Y8
-	VPADDD        Y8, Y2, Y2
-	VPADDD        Z5, Z4, Z4
-	VEXTRACTI64X4 $0x01, Z4, Y8
-	VPADDD        Y8, Y4, Y4
-	VPADDD        Z7, Z6, Z6
-	VEXTRACTI64X4 $0x01, Z6, Y8
-	VPADDD        Y8, Y6, Y6
-	VPHADDD       Y2, Y0, Y0
-	VPHADDD       Y6, Y4, Y4
-	VPHADDD       Y4, Y0, Y0
-	VEXTRACTI128  $0x01, Y0, X8
-	VPADDD        X8, X0, X8
-	VMOVDQU       X8, (AX)
-	ADDQ          $0x10, AX
-	ADDQ          $0x10, BX
-	SUBQ          $0x04, SI
-	JMP           four
-
-fourEnd:
-one:
-	CMPQ      SI, $0x01
-	JL        oneEnd
-	MOVLQSX   (BX), R8
-	INCQ      R8
-	IMULQ     DI, R8
-	ADDQ      DX, R8
-	VPXORD    Z9, Z9, Z9
-	VPXORD    Z10, Z10, Z10
-	MOVQ      DI, R9
-	NEGQ      R9
-	TESTQ     $0x00000040, R9
-	JZ        oneLoop
-	VMOVDQU32 (CX)(R9*1), Z0
-	VPDPWSSD  (R8)(R9*1), Z0, Z9
-	ADDQ      $0x40, R9
-	JZ        oneAdd
-
-oneLoop:
-	VMOVDQU32 (CX)(R9*1), Z0
-	VPDPWSSD  (R8)(R9*1), Z0, Z9
-	VMOVDQU32 64(CX)(R9*1), Z0
-	VPDPWSSD  64(R8)(R9*1), Z0, Z10
-	ADDQ      $0x00000080, R9
-	JNZ       oneLoop
-
-oneAdd:
-	VPADDD        Z10, Z9, Z9
-	VEXTRACTI64X4 $0x01, Z9, Y0
-	VPADDD        Y0, Y9, Y9
-	VPHADDD       Y9, Y9, Y9
-	VPHADDD       Y9, Y9, Y9
-	VEXTRACTI128  $0x01, Y9, X0
-	VPADDD        X0, X9, X0
-	VMOVD         X0, (AX)
-	ADDQ          $0x04, AX
-	ADDQ          $0x04, BX
-	SUBQ          $0x01, SI
-	JMP           one
-
-oneEnd:
 	VZEROUPPER
 	RET
 
@@ -9004,6 +8548,924 @@ loop:
 	VZEROUPPER
 	RET
 
+// func groupVNNI(best *float32, up *float32, list *int32, rows *uint32, stride int, params *float32, panel *uint32, table *float32, words int)
+// Requires: AVX, AVX512F, AVX512_VNNI, BMI
+TEXT ·groupVNNI(SB), NOSPLIT, $64-72
+	MOVQ      list+16(FP), AX
+	MOVQ      stride+32(FP), CX
+	MOVQ      rows+24(FP), DX
+	MOVLQSX   (AX), BX
+	IMULQ     CX, BX
+	ADDQ      DX, BX
+	MOVLQSX   4(AX), SI
+	IMULQ     CX, SI
+	ADDQ      DX, SI
+	MOVLQSX   8(AX), DI
+	IMULQ     CX, DI
+	ADDQ      DX, DI
+	MOVLQSX   12(AX), R8
+	IMULQ     CX, R8
+	ADDQ      DX, R8
+	MOVLQSX   16(AX), R9
+	IMULQ     CX, R9
+	ADDQ      DX, R9
+	MOVLQSX   20(AX), R10
+	IMULQ     CX, R10
+	ADDQ      DX, R10
+	MOVLQSX   24(AX), R11
+	IMULQ     CX, R11
+	ADDQ      DX, R11
+	MOVLQSX   28(AX), R12
+	IMULQ     CX, R12
+	ADDQ      DX, R12
+	MOVQ      table+56(FP), CX
+	VMOVDQU32 256(CX), Z0
+	VMOVDQU32 256(CX), Z1
+	VMOVDQU32 256(CX), Z2
+	VMOVDQU32 256(CX), Z3
+	VMOVDQU32 256(CX), Z4
+	VMOVDQU32 256(CX), Z5
+	VMOVDQU32 256(CX), Z6
+	VMOVDQU32 256(CX), Z7
+	MOVQ      panel+48(FP), DX
+	MOVQ      words+64(FP), R13
+	XORQ      R14, R14
+
+loop:
+	VMOVDQU32     (DX), Z8
+	VPBROADCASTD  (BX)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z0
+	VPBROADCASTD  (SI)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z1
+	VPBROADCASTD  (DI)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z2
+	VPBROADCASTD  (R8)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z3
+	VPBROADCASTD  (R9)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z4
+	VPBROADCASTD  (R10)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z5
+	VPBROADCASTD  (R11)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z6
+	VPBROADCASTD  (R12)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z7
+	VMOVDQU32     64(DX), Z8
+	VPBROADCASTD  4(BX)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z0
+	VPBROADCASTD  4(SI)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z1
+	VPBROADCASTD  4(DI)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z2
+	VPBROADCASTD  4(R8)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z3
+	VPBROADCASTD  4(R9)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z4
+	VPBROADCASTD  4(R10)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z5
+	VPBROADCASTD  4(R11)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z6
+	VPBROADCASTD  4(R12)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z7
+	VMOVDQU32     128(DX), Z8
+	VPBROADCASTD  8(BX)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z0
+	VPBROADCASTD  8(SI)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z1
+	VPBROADCASTD  8(DI)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z2
+	VPBROADCASTD  8(R8)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z3
+	VPBROADCASTD  8(R9)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z4
+	VPBROADCASTD  8(R10)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z5
+	VPBROADCASTD  8(R11)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z6
+	VPBROADCASTD  8(R12)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z7
+	VMOVDQU32     192(DX), Z8
+	VPBROADCASTD  12(BX)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z0
+	VPBROADCASTD  12(SI)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z1
+	VPBROADCASTD  12(DI)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z2
+	VPBROADCASTD  12(R8)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z3
+	VPBROADCASTD  12(R9)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z4
+	VPBROADCASTD  12(R10)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z5
+	VPBROADCASTD  12(R11)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z6
+	VPBROADCASTD  12(R12)(R14*4), Z9
+	VPDPBUSD      Z8, Z9, Z7
+	ADDQ          $0x00000100, DX
+	ADDQ          $0x04, R14
+	CMPQ          R14, R13
+	JL            loop
+	MOVQ          best+0(FP), DX
+	MOVQ          up+8(FP), BX
+	MOVQ          params+40(FP), SI
+	MOVL          $0xff800000, DI
+	VMOVD         DI, X8
+	VBROADCASTSS  X8, Z8
+	MOVLQSX       (AX), DI
+	SHLQ          $0x04, DI
+	VBROADCASTSS  8(SI)(DI*1), Z9
+	VBROADCASTSS  12(SI)(DI*1), Z10
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        (CX), Z0, Z0
+	VMOVUPS       192(CX), Z11
+	VBROADCASTSS  (SI)(DI*1), Z12
+	VFMADD132PS   Z12, Z11, Z0
+	VMOVUPS       64(CX), Z11
+	VBROADCASTSS  4(SI)(DI*1), Z12
+	VFMADD132PS   Z12, Z10, Z11
+	VFMADD231PS   128(CX), Z9, Z11
+	VADDPS        Z11, Z0, Z9
+	VMOVUPS       Z9, (BX)
+	VSUBPS        Z9, Z0, Z11
+	VADDPS        Z11, Z0, Z11
+	VMOVUPS       Z11, (SP)
+	VMOVAPS       Z9, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y10
+	VMAXPS        Y10, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X10
+	VMAXPS        X10, X0, X0
+	VPERMILPS     $0x0e, X0, X10
+	VMAXPS        X10, X0, X0
+	VPERMILPS     $0x01, X0, X10
+	VMAXPS        X10, X0, X0
+	VMOVSS        X0, 4(DX)
+	VBROADCASTSS  X0, Z0
+	VCMPPS        $0x00, Z9, Z0, K1
+	KMOVW         K1, R8
+	TZCNTL        R8, DI
+	BLSIL         R8, R8
+	KMOVW         R8, K1
+	VMOVAPS       Z8, K1, Z9
+	MOVL          DI, 12(DX)
+	VMOVSS        (SP)(DI*4), X0
+	VMOVSS        X0, (DX)
+	VMOVAPS       Z9, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y9
+	VMAXPS        Y9, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X9
+	VMAXPS        X9, X0, X0
+	VPERMILPS     $0x0e, X0, X9
+	VMAXPS        X9, X0, X0
+	VPERMILPS     $0x01, X0, X9
+	VMAXPS        X9, X0, X0
+	VMOVSS        X0, 8(DX)
+	MOVLQSX       4(AX), DI
+	SHLQ          $0x04, DI
+	VBROADCASTSS  8(SI)(DI*1), Z0
+	VBROADCASTSS  12(SI)(DI*1), Z9
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        (CX), Z1, Z1
+	VMOVUPS       192(CX), Z10
+	VBROADCASTSS  (SI)(DI*1), Z11
+	VFMADD132PS   Z11, Z10, Z1
+	VMOVUPS       64(CX), Z10
+	VBROADCASTSS  4(SI)(DI*1), Z11
+	VFMADD132PS   Z11, Z9, Z10
+	VFMADD231PS   128(CX), Z0, Z10
+	VADDPS        Z10, Z1, Z0
+	VMOVUPS       Z0, 64(BX)
+	VSUBPS        Z0, Z1, Z10
+	VADDPS        Z10, Z1, Z10
+	VMOVUPS       Z10, (SP)
+	VMOVAPS       Z0, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y9
+	VMAXPS        Y9, Y1, Y1
+	VEXTRACTF128  $0x01, Y1, X9
+	VMAXPS        X9, X1, X1
+	VPERMILPS     $0x0e, X1, X9
+	VMAXPS        X9, X1, X1
+	VPERMILPS     $0x01, X1, X9
+	VMAXPS        X9, X1, X1
+	VMOVSS        X1, 20(DX)
+	VBROADCASTSS  X1, Z1
+	VCMPPS        $0x00, Z0, Z1, K1
+	KMOVW         K1, R8
+	TZCNTL        R8, DI
+	BLSIL         R8, R8
+	KMOVW         R8, K1
+	VMOVAPS       Z8, K1, Z0
+	MOVL          DI, 28(DX)
+	VMOVSS        (SP)(DI*4), X1
+	VMOVSS        X1, 16(DX)
+	VMOVAPS       Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VMAXPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VMAXPS        X1, X0, X0
+	VPERMILPS     $0x0e, X0, X1
+	VMAXPS        X1, X0, X0
+	VPERMILPS     $0x01, X0, X1
+	VMAXPS        X1, X0, X0
+	VMOVSS        X0, 24(DX)
+	MOVLQSX       8(AX), DI
+	SHLQ          $0x04, DI
+	VBROADCASTSS  8(SI)(DI*1), Z0
+	VBROADCASTSS  12(SI)(DI*1), Z1
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        (CX), Z2, Z2
+	VMOVUPS       192(CX), Z9
+	VBROADCASTSS  (SI)(DI*1), Z10
+	VFMADD132PS   Z10, Z9, Z2
+	VMOVUPS       64(CX), Z9
+	VBROADCASTSS  4(SI)(DI*1), Z10
+	VFMADD132PS   Z10, Z1, Z9
+	VFMADD231PS   128(CX), Z0, Z9
+	VADDPS        Z9, Z2, Z0
+	VMOVUPS       Z0, 128(BX)
+	VSUBPS        Z0, Z2, Z9
+	VADDPS        Z9, Z2, Z9
+	VMOVUPS       Z9, (SP)
+	VMOVAPS       Z0, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMAXPS        Y2, Y1, Y1
+	VEXTRACTF128  $0x01, Y1, X2
+	VMAXPS        X2, X1, X1
+	VPERMILPS     $0x0e, X1, X2
+	VMAXPS        X2, X1, X1
+	VPERMILPS     $0x01, X1, X2
+	VMAXPS        X2, X1, X1
+	VMOVSS        X1, 36(DX)
+	VBROADCASTSS  X1, Z1
+	VCMPPS        $0x00, Z0, Z1, K1
+	KMOVW         K1, R8
+	TZCNTL        R8, DI
+	BLSIL         R8, R8
+	KMOVW         R8, K1
+	VMOVAPS       Z8, K1, Z0
+	MOVL          DI, 44(DX)
+	VMOVSS        (SP)(DI*4), X1
+	VMOVSS        X1, 32(DX)
+	VMOVAPS       Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VMAXPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VMAXPS        X1, X0, X0
+	VPERMILPS     $0x0e, X0, X1
+	VMAXPS        X1, X0, X0
+	VPERMILPS     $0x01, X0, X1
+	VMAXPS        X1, X0, X0
+	VMOVSS        X0, 40(DX)
+	MOVLQSX       12(AX), DI
+	SHLQ          $0x04, DI
+	VBROADCASTSS  8(SI)(DI*1), Z0
+	VBROADCASTSS  12(SI)(DI*1), Z1
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        (CX), Z3, Z3
+	VMOVUPS       192(CX), Z2
+	VBROADCASTSS  (SI)(DI*1), Z9
+	VFMADD132PS   Z9, Z2, Z3
+	VMOVUPS       64(CX), Z2
+	VBROADCASTSS  4(SI)(DI*1), Z9
+	VFMADD132PS   Z9, Z1, Z2
+	VFMADD231PS   128(CX), Z0, Z2
+	VADDPS        Z2, Z3, Z0
+	VMOVUPS       Z0, 192(BX)
+	VSUBPS        Z0, Z3, Z2
+	VADDPS        Z2, Z3, Z2
+	VMOVUPS       Z2, (SP)
+	VMOVAPS       Z0, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMAXPS        Y2, Y1, Y1
+	VEXTRACTF128  $0x01, Y1, X2
+	VMAXPS        X2, X1, X1
+	VPERMILPS     $0x0e, X1, X2
+	VMAXPS        X2, X1, X1
+	VPERMILPS     $0x01, X1, X2
+	VMAXPS        X2, X1, X1
+	VMOVSS        X1, 52(DX)
+	VBROADCASTSS  X1, Z1
+	VCMPPS        $0x00, Z0, Z1, K1
+	KMOVW         K1, R8
+	TZCNTL        R8, DI
+	BLSIL         R8, R8
+	KMOVW         R8, K1
+	VMOVAPS       Z8, K1, Z0
+	MOVL          DI, 60(DX)
+	VMOVSS        (SP)(DI*4), X1
+	VMOVSS        X1, 48(DX)
+	VMOVAPS       Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VMAXPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VMAXPS        X1, X0, X0
+	VPERMILPS     $0x0e, X0, X1
+	VMAXPS        X1, X0, X0
+	VPERMILPS     $0x01, X0, X1
+	VMAXPS        X1, X0, X0
+	VMOVSS        X0, 56(DX)
+	MOVLQSX       16(AX), DI
+	SHLQ          $0x04, DI
+	VBROADCASTSS  8(SI)(DI*1), Z0
+	VBROADCASTSS  12(SI)(DI*1), Z1
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        (CX), Z4, Z4
+	VMOVUPS       192(CX), Z2
+	VBROADCASTSS  (SI)(DI*1), Z3
+	VFMADD132PS   Z3, Z2, Z4
+	VMOVUPS       64(CX), Z2
+	VBROADCASTSS  4(SI)(DI*1), Z3
+	VFMADD132PS   Z3, Z1, Z2
+	VFMADD231PS   128(CX), Z0, Z2
+	VADDPS        Z2, Z4, Z0
+	VMOVUPS       Z0, 256(BX)
+	VSUBPS        Z0, Z4, Z2
+	VADDPS        Z2, Z4, Z2
+	VMOVUPS       Z2, (SP)
+	VMOVAPS       Z0, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMAXPS        Y2, Y1, Y1
+	VEXTRACTF128  $0x01, Y1, X2
+	VMAXPS        X2, X1, X1
+	VPERMILPS     $0x0e, X1, X2
+	VMAXPS        X2, X1, X1
+	VPERMILPS     $0x01, X1, X2
+	VMAXPS        X2, X1, X1
+	VMOVSS        X1, 68(DX)
+	VBROADCASTSS  X1, Z1
+	VCMPPS        $0x00, Z0, Z1, K1
+	KMOVW         K1, R8
+	TZCNTL        R8, DI
+	BLSIL         R8, R8
+	KMOVW         R8, K1
+	VMOVAPS       Z8, K1, Z0
+	MOVL          DI, 76(DX)
+	VMOVSS        (SP)(DI*4), X1
+	VMOVSS        X1, 64(DX)
+	VMOVAPS       Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VMAXPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VMAXPS        X1, X0, X0
+	VPERMILPS     $0x0e, X0, X1
+	VMAXPS        X1, X0, X0
+	VPERMILPS     $0x01, X0, X1
+	VMAXPS        X1, X0, X0
+	VMOVSS        X0, 72(DX)
+	MOVLQSX       20(AX), DI
+	SHLQ          $0x04, DI
+	VBROADCASTSS  8(SI)(DI*1), Z0
+	VBROADCASTSS  12(SI)(DI*1), Z1
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        (CX), Z5, Z5
+	VMOVUPS       192(CX), Z2
+	VBROADCASTSS  (SI)(DI*1), Z3
+	VFMADD132PS   Z3, Z2, Z5
+	VMOVUPS       64(CX), Z2
+	VBROADCASTSS  4(SI)(DI*1), Z3
+	VFMADD132PS   Z3, Z1, Z2
+	VFMADD231PS   128(CX), Z0, Z2
+	VADDPS        Z2, Z5, Z0
+	VMOVUPS       Z0, 320(BX)
+	VSUBPS        Z0, Z5, Z2
+	VADDPS        Z2, Z5, Z2
+	VMOVUPS       Z2, (SP)
+	VMOVAPS       Z0, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMAXPS        Y2, Y1, Y1
+	VEXTRACTF128  $0x01, Y1, X2
+	VMAXPS        X2, X1, X1
+	VPERMILPS     $0x0e, X1, X2
+	VMAXPS        X2, X1, X1
+	VPERMILPS     $0x01, X1, X2
+	VMAXPS        X2, X1, X1
+	VMOVSS        X1, 84(DX)
+	VBROADCASTSS  X1, Z1
+	VCMPPS        $0x00, Z0, Z1, K1
+	KMOVW         K1, R8
+	TZCNTL        R8, DI
+	BLSIL         R8, R8
+	KMOVW         R8, K1
+	VMOVAPS       Z8, K1, Z0
+	MOVL          DI, 92(DX)
+	VMOVSS        (SP)(DI*4), X1
+	VMOVSS        X1, 80(DX)
+	VMOVAPS       Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VMAXPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VMAXPS        X1, X0, X0
+	VPERMILPS     $0x0e, X0, X1
+	VMAXPS        X1, X0, X0
+	VPERMILPS     $0x01, X0, X1
+	VMAXPS        X1, X0, X0
+	VMOVSS        X0, 88(DX)
+	MOVLQSX       24(AX), DI
+	SHLQ          $0x04, DI
+	VBROADCASTSS  8(SI)(DI*1), Z0
+	VBROADCASTSS  12(SI)(DI*1), Z1
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        (CX), Z6, Z6
+	VMOVUPS       192(CX), Z2
+	VBROADCASTSS  (SI)(DI*1), Z3
+	VFMADD132PS   Z3, Z2, Z6
+	VMOVUPS       64(CX), Z2
+	VBROADCASTSS  4(SI)(DI*1), Z3
+	VFMADD132PS   Z3, Z1, Z2
+	VFMADD231PS   128(CX), Z0, Z2
+	VADDPS        Z2, Z6, Z0
+	VMOVUPS       Z0, 384(BX)
+	VSUBPS        Z0, Z6, Z2
+	VADDPS        Z2, Z6, Z2
+	VMOVUPS       Z2, (SP)
+	VMOVAPS       Z0, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMAXPS        Y2, Y1, Y1
+	VEXTRACTF128  $0x01, Y1, X2
+	VMAXPS        X2, X1, X1
+	VPERMILPS     $0x0e, X1, X2
+	VMAXPS        X2, X1, X1
+	VPERMILPS     $0x01, X1, X2
+	VMAXPS        X2, X1, X1
+	VMOVSS        X1, 100(DX)
+	VBROADCASTSS  X1, Z1
+	VCMPPS        $0x00, Z0, Z1, K1
+	KMOVW         K1, R8
+	TZCNTL        R8, DI
+	BLSIL         R8, R8
+	KMOVW         R8, K1
+	VMOVAPS       Z8, K1, Z0
+	MOVL          DI, 108(DX)
+	VMOVSS        (SP)(DI*4), X1
+	VMOVSS        X1, 96(DX)
+	VMOVAPS       Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VMAXPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VMAXPS        X1, X0, X0
+	VPERMILPS     $0x0e, X0, X1
+	VMAXPS        X1, X0, X0
+	VPERMILPS     $0x01, X0, X1
+	VMAXPS        X1, X0, X0
+	VMOVSS        X0, 104(DX)
+	MOVLQSX       28(AX), AX
+	SHLQ          $0x04, AX
+	VBROADCASTSS  8(SI)(AX*1), Z0
+	VBROADCASTSS  12(SI)(AX*1), Z1
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        (CX), Z7, Z7
+	VMOVUPS       192(CX), Z2
+	VBROADCASTSS  (SI)(AX*1), Z3
+	VFMADD132PS   Z3, Z2, Z7
+	VMOVUPS       64(CX), Z2
+	VBROADCASTSS  4(SI)(AX*1), Z3
+	VFMADD132PS   Z3, Z1, Z2
+	VFMADD231PS   128(CX), Z0, Z2
+	VADDPS        Z2, Z7, Z0
+	VMOVUPS       Z0, 448(BX)
+	VSUBPS        Z0, Z7, Z2
+	VADDPS        Z2, Z7, Z2
+	VMOVUPS       Z2, (SP)
+	VMOVAPS       Z0, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMAXPS        Y2, Y1, Y1
+	VEXTRACTF128  $0x01, Y1, X2
+	VMAXPS        X2, X1, X1
+	VPERMILPS     $0x0e, X1, X2
+	VMAXPS        X2, X1, X1
+	VPERMILPS     $0x01, X1, X2
+	VMAXPS        X2, X1, X1
+	VMOVSS        X1, 116(DX)
+	VBROADCASTSS  X1, Z1
+	VCMPPS        $0x00, Z0, Z1, K1
+	KMOVW         K1, CX
+	TZCNTL        CX, AX
+	BLSIL         CX, CX
+	KMOVW         CX, K1
+	VMOVAPS       Z8, K1, Z0
+	MOVL          AX, 124(DX)
+	VMOVSS        (SP)(AX*4), X1
+	VMOVSS        X1, 112(DX)
+	VMOVAPS       Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VMAXPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VMAXPS        X1, X0, X0
+	VPERMILPS     $0x0e, X0, X1
+	VMAXPS        X1, X0, X0
+	VPERMILPS     $0x01, X0, X1
+	VMAXPS        X1, X0, X0
+	VMOVSS        X0, 120(DX)
+	VZEROUPPER
+	RET
+
+// func groupAVX2(best *float32, up *float32, list *int32, rows *uint32, stride int, params *float32, panel *uint32, table *float32, words int)
+// Requires: AVX, AVX2, BMI, FMA3
+TEXT ·groupAVX2(SB), NOSPLIT, $320-72
+	MOVQ    list+16(FP), AX
+	MOVQ    stride+32(FP), CX
+	MOVQ    rows+24(FP), DX
+	MOVLQSX (AX), BX
+	IMULQ   CX, BX
+	ADDQ    DX, BX
+	MOVLQSX 4(AX), SI
+	IMULQ   CX, SI
+	ADDQ    DX, SI
+	MOVLQSX 8(AX), DI
+	IMULQ   CX, DI
+	ADDQ    DX, DI
+	MOVLQSX 12(AX), R8
+	IMULQ   CX, R8
+	ADDQ    DX, R8
+	MOVQ    table+56(FP), CX
+	VMOVDQU 128(CX), Y0
+	VMOVDQU 288(CX), Y1
+	VMOVDQU 128(CX), Y2
+	VMOVDQU 288(CX), Y3
+	VMOVDQU 128(CX), Y4
+	VMOVDQU 288(CX), Y5
+	VMOVDQU 128(CX), Y6
+	VMOVDQU 288(CX), Y7
+	MOVQ    panel+48(FP), DX
+	MOVQ    words+64(FP), R9
+	XORQ    R10, R10
+
+loop:
+	VMOVDQU      (DX), Y8
+	VMOVDQU      32(DX), Y9
+	VPBROADCASTD (BX)(R10*4), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD (SI)(R10*4), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD (DI)(R10*4), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD (R8)(R10*4), Y10
+	VPMADDWD     Y10, Y8, Y8
+	VPADDD       Y8, Y6, Y6
+	VPMADDWD     Y10, Y9, Y8
+	VPADDD       Y8, Y7, Y7
+	VMOVDQU      64(DX), Y8
+	VMOVDQU      96(DX), Y9
+	VPBROADCASTD 4(BX)(R10*4), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD 4(SI)(R10*4), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD 4(DI)(R10*4), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD 4(R8)(R10*4), Y10
+	VPMADDWD     Y10, Y8, Y8
+	VPADDD       Y8, Y6, Y6
+	VPMADDWD     Y10, Y9, Y8
+	VPADDD       Y8, Y7, Y7
+	VMOVDQU      128(DX), Y8
+	VMOVDQU      160(DX), Y9
+	VPBROADCASTD 8(BX)(R10*4), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD 8(SI)(R10*4), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD 8(DI)(R10*4), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD 8(R8)(R10*4), Y10
+	VPMADDWD     Y10, Y8, Y8
+	VPADDD       Y8, Y6, Y6
+	VPMADDWD     Y10, Y9, Y8
+	VPADDD       Y8, Y7, Y7
+	VMOVDQU      192(DX), Y8
+	VMOVDQU      224(DX), Y9
+	VPBROADCASTD 12(BX)(R10*4), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y0, Y0
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y1, Y1
+	VPBROADCASTD 12(SI)(R10*4), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y2, Y2
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y3, Y3
+	VPBROADCASTD 12(DI)(R10*4), Y10
+	VPMADDWD     Y10, Y8, Y11
+	VPADDD       Y11, Y4, Y4
+	VPMADDWD     Y10, Y9, Y10
+	VPADDD       Y10, Y5, Y5
+	VPBROADCASTD 12(R8)(R10*4), Y10
+	VPMADDWD     Y10, Y8, Y8
+	VPADDD       Y8, Y6, Y6
+	VPMADDWD     Y10, Y9, Y8
+	VPADDD       Y8, Y7, Y7
+	ADDQ         $0x00000100, DX
+	ADDQ         $0x04, R10
+	CMPQ         R10, R9
+	JL           loop
+	MOVQ         best+0(FP), DX
+	MOVQ         up+8(FP), BX
+	MOVQ         params+40(FP), SI
+	VMOVDQU      Y0, (SP)
+	VMOVDQU      Y1, 32(SP)
+	VMOVDQU      Y2, 64(SP)
+	VMOVDQU      Y3, 96(SP)
+	VMOVDQU      Y4, 128(SP)
+	VMOVDQU      Y5, 160(SP)
+	VMOVDQU      Y6, 192(SP)
+	VMOVDQU      Y7, 224(SP)
+	MOVL         $0xff800000, DI
+	VMOVD        DI, X0
+	VBROADCASTSS X0, Y0
+	MOVLQSX      (AX), DI
+	SHLQ         $0x04, DI
+	VBROADCASTSS 8(SI)(DI*1), Y1
+	VBROADCASTSS 12(SI)(DI*1), Y2
+	VCVTDQ2PS    (SP), Y4
+	VMULPS       (CX), Y4, Y4
+	VMOVUPS      96(CX), Y3
+	VBROADCASTSS (SI)(DI*1), Y5
+	VFMADD132PS  Y5, Y3, Y4
+	VMOVUPS      32(CX), Y3
+	VBROADCASTSS 4(SI)(DI*1), Y5
+	VFMADD132PS  Y5, Y2, Y3
+	VFMADD231PS  64(CX), Y1, Y3
+	VADDPS       Y3, Y4, Y5
+	VMOVUPS      Y5, (BX)
+	VSUBPS       Y5, Y4, Y3
+	VADDPS       Y3, Y4, Y3
+	VMOVUPS      Y3, 256(SP)
+	VCVTDQ2PS    32(SP), Y4
+	VMULPS       160(CX), Y4, Y4
+	VMOVUPS      256(CX), Y3
+	VBROADCASTSS (SI)(DI*1), Y6
+	VFMADD132PS  Y6, Y3, Y4
+	VMOVUPS      192(CX), Y3
+	VBROADCASTSS 4(SI)(DI*1), Y6
+	VFMADD132PS  Y6, Y2, Y3
+	VFMADD231PS  224(CX), Y1, Y3
+	VADDPS       Y3, Y4, Y1
+	VMOVUPS      Y1, 32(BX)
+	VSUBPS       Y1, Y4, Y3
+	VADDPS       Y3, Y4, Y3
+	VMOVUPS      Y3, 288(SP)
+	VMAXPS       Y5, Y1, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VMAXPS       X3, X2, X2
+	VPERMILPS    $0x0e, X2, X3
+	VMAXPS       X3, X2, X2
+	VPERMILPS    $0x01, X2, X3
+	VMAXPS       X3, X2, X2
+	VMOVSS       X2, 4(DX)
+	VBROADCASTSS X2, Y3
+	VCMPPS       $0x00, Y5, Y3, Y4
+	VCMPPS       $0x00, Y1, Y3, Y3
+	VMOVMSKPS    Y4, R8
+	VMOVMSKPS    Y3, DI
+	SHLL         $0x08, DI
+	ORL          DI, R8
+	TZCNTL       R8, DI
+	BLSRL        R8, R8
+	VBLENDVPS    Y4, Y0, Y5, Y5
+	VBLENDVPS    Y3, Y0, Y1, Y1
+	MOVL         DI, 12(DX)
+	VMOVSS       256(SP)(DI*4), X3
+	VMOVSS       X3, (DX)
+	VMAXPS       Y5, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X3
+	VMAXPS       X3, X1, X1
+	VPERMILPS    $0x0e, X1, X3
+	VMAXPS       X3, X1, X1
+	VPERMILPS    $0x01, X1, X3
+	VMAXPS       X3, X1, X1
+	TESTL        R8, R8
+	JZ           alone0
+	VMOVAPS      X2, X1
+
+alone0:
+	VMOVSS       X1, 8(DX)
+	MOVLQSX      4(AX), DI
+	SHLQ         $0x04, DI
+	VBROADCASTSS 8(SI)(DI*1), Y1
+	VBROADCASTSS 12(SI)(DI*1), Y2
+	VCVTDQ2PS    64(SP), Y4
+	VMULPS       (CX), Y4, Y4
+	VMOVUPS      96(CX), Y3
+	VBROADCASTSS (SI)(DI*1), Y5
+	VFMADD132PS  Y5, Y3, Y4
+	VMOVUPS      32(CX), Y3
+	VBROADCASTSS 4(SI)(DI*1), Y5
+	VFMADD132PS  Y5, Y2, Y3
+	VFMADD231PS  64(CX), Y1, Y3
+	VADDPS       Y3, Y4, Y5
+	VMOVUPS      Y5, 64(BX)
+	VSUBPS       Y5, Y4, Y3
+	VADDPS       Y3, Y4, Y3
+	VMOVUPS      Y3, 256(SP)
+	VCVTDQ2PS    96(SP), Y4
+	VMULPS       160(CX), Y4, Y4
+	VMOVUPS      256(CX), Y3
+	VBROADCASTSS (SI)(DI*1), Y6
+	VFMADD132PS  Y6, Y3, Y4
+	VMOVUPS      192(CX), Y3
+	VBROADCASTSS 4(SI)(DI*1), Y6
+	VFMADD132PS  Y6, Y2, Y3
+	VFMADD231PS  224(CX), Y1, Y3
+	VADDPS       Y3, Y4, Y1
+	VMOVUPS      Y1, 96(BX)
+	VSUBPS       Y1, Y4, Y3
+	VADDPS       Y3, Y4, Y3
+	VMOVUPS      Y3, 288(SP)
+	VMAXPS       Y5, Y1, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VMAXPS       X3, X2, X2
+	VPERMILPS    $0x0e, X2, X3
+	VMAXPS       X3, X2, X2
+	VPERMILPS    $0x01, X2, X3
+	VMAXPS       X3, X2, X2
+	VMOVSS       X2, 20(DX)
+	VBROADCASTSS X2, Y3
+	VCMPPS       $0x00, Y5, Y3, Y4
+	VCMPPS       $0x00, Y1, Y3, Y3
+	VMOVMSKPS    Y4, R8
+	VMOVMSKPS    Y3, DI
+	SHLL         $0x08, DI
+	ORL          DI, R8
+	TZCNTL       R8, DI
+	BLSRL        R8, R8
+	VBLENDVPS    Y4, Y0, Y5, Y5
+	VBLENDVPS    Y3, Y0, Y1, Y1
+	MOVL         DI, 28(DX)
+	VMOVSS       256(SP)(DI*4), X3
+	VMOVSS       X3, 16(DX)
+	VMAXPS       Y5, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X3
+	VMAXPS       X3, X1, X1
+	VPERMILPS    $0x0e, X1, X3
+	VMAXPS       X3, X1, X1
+	VPERMILPS    $0x01, X1, X3
+	VMAXPS       X3, X1, X1
+	TESTL        R8, R8
+	JZ           alone1
+	VMOVAPS      X2, X1
+
+alone1:
+	VMOVSS       X1, 24(DX)
+	MOVLQSX      8(AX), DI
+	SHLQ         $0x04, DI
+	VBROADCASTSS 8(SI)(DI*1), Y1
+	VBROADCASTSS 12(SI)(DI*1), Y2
+	VCVTDQ2PS    128(SP), Y4
+	VMULPS       (CX), Y4, Y4
+	VMOVUPS      96(CX), Y3
+	VBROADCASTSS (SI)(DI*1), Y5
+	VFMADD132PS  Y5, Y3, Y4
+	VMOVUPS      32(CX), Y3
+	VBROADCASTSS 4(SI)(DI*1), Y5
+	VFMADD132PS  Y5, Y2, Y3
+	VFMADD231PS  64(CX), Y1, Y3
+	VADDPS       Y3, Y4, Y5
+	VMOVUPS      Y5, 128(BX)
+	VSUBPS       Y5, Y4, Y3
+	VADDPS       Y3, Y4, Y3
+	VMOVUPS      Y3, 256(SP)
+	VCVTDQ2PS    160(SP), Y4
+	VMULPS       160(CX), Y4, Y4
+	VMOVUPS      256(CX), Y3
+	VBROADCASTSS (SI)(DI*1), Y6
+	VFMADD132PS  Y6, Y3, Y4
+	VMOVUPS      192(CX), Y3
+	VBROADCASTSS 4(SI)(DI*1), Y6
+	VFMADD132PS  Y6, Y2, Y3
+	VFMADD231PS  224(CX), Y1, Y3
+	VADDPS       Y3, Y4, Y1
+	VMOVUPS      Y1, 160(BX)
+	VSUBPS       Y1, Y4, Y3
+	VADDPS       Y3, Y4, Y3
+	VMOVUPS      Y3, 288(SP)
+	VMAXPS       Y5, Y1, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VMAXPS       X3, X2, X2
+	VPERMILPS    $0x0e, X2, X3
+	VMAXPS       X3, X2, X2
+	VPERMILPS    $0x01, X2, X3
+	VMAXPS       X3, X2, X2
+	VMOVSS       X2, 36(DX)
+	VBROADCASTSS X2, Y3
+	VCMPPS       $0x00, Y5, Y3, Y4
+	VCMPPS       $0x00, Y1, Y3, Y3
+	VMOVMSKPS    Y4, R8
+	VMOVMSKPS    Y3, DI
+	SHLL         $0x08, DI
+	ORL          DI, R8
+	TZCNTL       R8, DI
+	BLSRL        R8, R8
+	VBLENDVPS    Y4, Y0, Y5, Y5
+	VBLENDVPS    Y3, Y0, Y1, Y1
+	MOVL         DI, 44(DX)
+	VMOVSS       256(SP)(DI*4), X3
+	VMOVSS       X3, 32(DX)
+	VMAXPS       Y5, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X3
+	VMAXPS       X3, X1, X1
+	VPERMILPS    $0x0e, X1, X3
+	VMAXPS       X3, X1, X1
+	VPERMILPS    $0x01, X1, X3
+	VMAXPS       X3, X1, X1
+	TESTL        R8, R8
+	JZ           alone2
+	VMOVAPS      X2, X1
+
+alone2:
+	VMOVSS       X1, 40(DX)
+	MOVLQSX      12(AX), AX
+	SHLQ         $0x04, AX
+	VBROADCASTSS 8(SI)(AX*1), Y1
+	VBROADCASTSS 12(SI)(AX*1), Y2
+	VCVTDQ2PS    192(SP), Y4
+	VMULPS       (CX), Y4, Y4
+	VMOVUPS      96(CX), Y3
+	VBROADCASTSS (SI)(AX*1), Y5
+	VFMADD132PS  Y5, Y3, Y4
+	VMOVUPS      32(CX), Y3
+	VBROADCASTSS 4(SI)(AX*1), Y5
+	VFMADD132PS  Y5, Y2, Y3
+	VFMADD231PS  64(CX), Y1, Y3
+	VADDPS       Y3, Y4, Y5
+	VMOVUPS      Y5, 192(BX)
+	VSUBPS       Y5, Y4, Y3
+	VADDPS       Y3, Y4, Y3
+	VMOVUPS      Y3, 256(SP)
+	VCVTDQ2PS    224(SP), Y4
+	VMULPS       160(CX), Y4, Y4
+	VMOVUPS      256(CX), Y3
+	VBROADCASTSS (SI)(AX*1), Y6
+	VFMADD132PS  Y6, Y3, Y4
+	VMOVUPS      192(CX), Y3
+	VBROADCASTSS 4(SI)(AX*1), Y6
+	VFMADD132PS  Y6, Y2, Y3
+	VFMADD231PS  224(CX), Y1, Y3
+	VADDPS       Y3, Y4, Y1
+	VMOVUPS      Y1, 224(BX)
+	VSUBPS       Y1, Y4, Y3
+	VADDPS       Y3, Y4, Y3
+	VMOVUPS      Y3, 288(SP)
+	VMAXPS       Y5, Y1, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VMAXPS       X3, X2, X2
+	VPERMILPS    $0x0e, X2, X3
+	VMAXPS       X3, X2, X2
+	VPERMILPS    $0x01, X2, X3
+	VMAXPS       X3, X2, X2
+	VMOVSS       X2, 52(DX)
+	VBROADCASTSS X2, Y3
+	VCMPPS       $0x00, Y5, Y3, Y4
+	VCMPPS       $0x00, Y1, Y3, Y3
+	VMOVMSKPS    Y4, CX
+	VMOVMSKPS    Y3, AX
+	SHLL         $0x08, AX
+	ORL          AX, CX
+	TZCNTL       CX, AX
+	BLSRL        CX, CX
+	VBLENDVPS    Y4, Y0, Y5, Y5
+	VBLENDVPS    Y3, Y0, Y1, Y1
+	MOVL         AX, 60(DX)
+	VMOVSS       256(SP)(AX*4), X0
+	VMOVSS       X0, 48(DX)
+	VMAXPS       Y5, Y1, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x0e, X0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPS    $0x01, X0, X1
+	VMAXPS       X1, X0, X0
+	TESTL        CX, CX
+	JZ           alone3
+	VMOVAPS      X2, X0
+
+alone3:
+	VMOVSS X0, 56(DX)
+	VZEROUPPER
+	RET
+
 // func atMostAVX2(mask *uint32, bound *uint16, offset *uint16, limit int, words int)
 // Requires: AVX, AVX2
 TEXT ·atMostAVX2(SB), NOSPLIT, $0-40
@@ -9093,67 +9555,6 @@ DATA ramp16<>+52(SB)/4, $0x0000000d
 DATA ramp16<>+56(SB)/4, $0x0000000e
 DATA ramp16<>+60(SB)/4, $0x0000000f
 GLOBL ramp16<>(SB), RODATA|NOPTR, $64
-
-// func openRowsAVX2(at *int32, summary *uint16, offset *uint16, limit *uint16, rows int) int
-// Requires: AVX, AVX2
-TEXT ·openRowsAVX2(SB), NOSPLIT, $0-48
-	MOVQ    at+0(FP), AX
-	MOVQ    summary+8(FP), CX
-	MOVQ    limit+24(FP), DX
-	MOVQ    rows+32(FP), BX
-	MOVQ    offset+16(FP), SI
-	VMOVDQU (SI), Y0
-	XORQ    SI, SI
-	XORQ    DI, DI
-
-loop:
-	CMPQ         SI, BX
-	JGE          end
-	VPBROADCASTW (DX), Y1
-	VPADDUSW     Y0, Y1, Y1
-	VMOVDQU      (CX), Y2
-	VPMINUW      Y2, Y1, Y1
-	VPCMPEQW     Y2, Y1, Y1
-	VPMOVMSKB    Y1, R8
-	MOVL         SI, (AX)(DI*4)
-	CMPL         R8, $0x01
-	SBBQ         $-1, DI
-	ADDQ         $0x20, CX
-	ADDQ         $0x02, DX
-	INCQ         SI
-	JMP          loop
-
-end:
-	MOVQ DI, ret+40(FP)
-	VZEROUPPER
-	RET
-
-// func summarizeAVX2(dst *uint16, bound *uint16, drift *uint16, offset *uint16, words int)
-// Requires: AVX, AVX2
-TEXT ·summarizeAVX2(SB), NOSPLIT, $0-40
-	MOVQ     dst+0(FP), AX
-	MOVQ     bound+8(FP), CX
-	MOVQ     drift+16(FP), DX
-	MOVQ     words+32(FP), BX
-	VPCMPEQD Y0, Y0, Y0
-
-loop:
-	TESTQ    BX, BX
-	JZ       end
-	VMOVDQU  (CX), Y1
-	VPSUBUSW (DX), Y1, Y1
-	VPMINUW  Y1, Y0, Y0
-	ADDQ     $0x20, CX
-	ADDQ     $0x20, DX
-	DECQ     BX
-	JMP      loop
-
-end:
-	MOVQ     offset+24(FP), CX
-	VPADDUSW (CX), Y0, Y0
-	VMOVDQU  Y0, (AX)
-	VZEROUPPER
-	RET
 
 // func prefetchLines(x *byte, lines int)
 // Requires: MMX+

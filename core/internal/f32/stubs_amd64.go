@@ -77,12 +77,7 @@ func peakAVX512(n int)
 //go:noescape
 func sqDistsAtAVX512(dst *float32, x *float32, rows *float32, at *int32, n int, dim int)
 
-// stepsAVX512 is its namesake for n a multiple of the lanes.
-//
-//go:noescape
-func stepsAVX512(dst *int32, dist *float32, scale float32, n int)
-
-// stepsOfScoresAVX512 is its namesake for n a multiple of the lanes.
+// stepsOfScoresAVX512 is stepsOfScores for n a multiple of the lanes.
 //
 //go:noescape
 func stepsOfScoresAVX512(dst *int32, scores *float32, least *float32, scale float32, n int)
@@ -91,11 +86,6 @@ func stepsOfScoresAVX512(dst *int32, scores *float32, least *float32, scale floa
 //
 //go:noescape
 func quantize16AVX512(dst *int16, row *float32, scale float32, dim int) float32
-
-// dots16AtAVX512 is dots16At.
-//
-//go:noescape
-func dots16AtAVX512(dst *int32, row *int16, book *int16, at *int32, n int, dim int)
 
 // measureAVX512 is measure.
 //
@@ -170,12 +160,7 @@ func peakAVX2(n int)
 //go:noescape
 func sqDistsAtAVX2(dst *float32, x *float32, rows *float32, at *int32, n int, dim int)
 
-// stepsAVX2 is its namesake for n a multiple of the lanes.
-//
-//go:noescape
-func stepsAVX2(dst *int32, dist *float32, scale float32, n int)
-
-// stepsOfScoresAVX2 is its namesake for n a multiple of the lanes.
+// stepsOfScoresAVX2 is stepsOfScores for n a multiple of the lanes.
 //
 //go:noescape
 func stepsOfScoresAVX2(dst *int32, scores *float32, least *float32, scale float32, n int)
@@ -184,11 +169,6 @@ func stepsOfScoresAVX2(dst *int32, scores *float32, least *float32, scale float3
 //
 //go:noescape
 func quantize16AVX2(dst *int16, row *float32, scale float32, dim int) float32
-
-// dots16AtAVX2 is dots16At.
-//
-//go:noescape
-func dots16AtAVX2(dst *int32, row *int16, book *int16, at *int32, n int, dim int)
 
 // measureAVX2 is measure.
 //
@@ -199,11 +179,6 @@ func measureAVX2(x *float32, dim int) (sum float32, most float32)
 //
 //go:noescape
 func survivorsAVX2(mask *uint8, low *float32, up *float32, vectors int)
-
-// dots16AtVNNI is dots16At.
-//
-//go:noescape
-func dots16AtVNNI(dst *int32, row *int16, book *int16, at *int32, n int, dim int)
 
 // quantize8AVX512 is quantize8.
 //
@@ -270,6 +245,16 @@ func bracketAVX2x2x2(low *float32, up *float32, panel *uint32, rows *uint32, par
 //go:noescape
 func bracketAVX2x2x1(low *float32, up *float32, panel *uint32, rows *uint32, params *float32, table *float32, slots int, stride int, words int, ahead *float32, step int)
 
+// groupVNNI is groupTile for 8 rows.
+//
+//go:noescape
+func groupVNNI(best *float32, up *float32, list *int32, rows *uint32, stride int, params *float32, panel *uint32, table *float32, words int)
+
+// groupAVX2 is groupTile for 4 rows.
+//
+//go:noescape
+func groupAVX2(best *float32, up *float32, list *int32, rows *uint32, stride int, params *float32, panel *uint32, table *float32, words int)
+
 // atMostAVX2 sets bit j%32 of mask[j/32] where bound[j] <= limit + offset[j], the sum held at 65535.
 //
 //go:noescape
@@ -279,16 +264,6 @@ func atMostAVX2(mask *uint32, bound *uint16, offset *uint16, limit int, words in
 //
 //go:noescape
 func atMostAVX512(at *int32, bound *uint16, offset *uint16, limit int, words int) int
-
-// openRowsAVX2 is openRows.
-//
-//go:noescape
-func openRowsAVX2(at *int32, summary *uint16, offset *uint16, limit *uint16, rows int) int
-
-// summarizeAVX2 is summarize for words times 16 bounds.
-//
-//go:noescape
-func summarizeAVX2(dst *uint16, bound *uint16, drift *uint16, offset *uint16, words int)
 
 // prefetchLines asks for cache lines from x on.
 //

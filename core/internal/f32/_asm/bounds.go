@@ -167,89 +167,16 @@ func listAtMost() {
 	RET()
 }
 
-// openRows emits, for rows of 16 summaries, a look for any that is at most limit + offset, the sum saturated; at takes
-// the numbers of those rows.
-func openRows() {
-	TEXT("openRowsAVX2", NOSPLIT, "func(at *int32, summary, offset, limit *uint16, rows int) int")
-	Doc("openRowsAVX2 is openRows.")
-	Pragma("noescape")
-	at, summary, limit := Load(Param("at"), GP64()), Load(Param("summary"), GP64()), Load(Param("limit"), GP64())
-	rows := Load(Param("rows"), GP64())
-	offset := YMM()
-	VMOVDQU(Mem{Base: Load(Param("offset"), GP64())}, offset)
-	i, n := GP64(), GP64()
-	XORQ(i, i)
-	XORQ(n, n)
-	Label("loop")
-	CMPQ(i, rows)
-	JGE(LabelRef("end"))
-	lim, bound, bits := YMM(), YMM(), GP32()
-	VPBROADCASTW(Mem{Base: limit}, lim)
-	VPADDUSW(offset, lim, lim)
-	VMOVDQU(Mem{Base: summary}, bound)
-	VPMINUW(bound, lim, lim)
-	VPCMPEQW(bound, lim, lim)
-	VPMOVMSKB(lim, bits)
-	MOVL(i.As32(), Mem{Base: at, Index: n, Scale: 4}) // written over by the next, unless it counts
-	CMPL(bits, Imm(1))
-	SBBQ(I8(-1), n) // n+1-carry, carry meaning no bit
-	ADDQ(Imm(32), summary)
-	ADDQ(Imm(2), limit)
-	INCQ(i)
-	JMP(LabelRef("loop"))
-	Label("end")
-	Store(n, ReturnIndex(0))
-	VZEROUPPER()
-	RET()
-}
-
-// summarize emits the least bound less offset of every 16th column, plus the offset of the summary, both saturated.
-func summarize() {
-	TEXT("summarizeAVX2", NOSPLIT, "func(dst, bound, drift, offset *uint16, words int)")
-	Doc("summarizeAVX2 is summarize for words times 16 bounds.")
-	Pragma("noescape")
-	dst, bound, drift := Load(Param("dst"), GP64()), Load(Param("bound"), GP64()), Load(Param("drift"), GP64())
-	words := Load(Param("words"), GP64())
-	least := YMM()
-	VPCMPEQD(least, least, least)
-	Label("loop")
-	TESTQ(words, words)
-	JZ(LabelRef("end"))
-	v := YMM()
-	VMOVDQU(Mem{Base: bound}, v)
-	VPSUBUSW(Mem{Base: drift}, v, v)
-	VPMINUW(v, least, least)
-	ADDQ(Imm(32), bound)
-	ADDQ(Imm(32), drift)
-	DECQ(words)
-	JMP(LabelRef("loop"))
-	Label("end")
-	offset := Load(Param("offset"), GP64())
-	VPADDUSW(Mem{Base: offset}, least, least)
-	VMOVDQU(least, Mem{Base: dst})
-	VZEROUPPER()
-	RET()
-}
-
-// steps emits the roots of squared distances in steps of 1/scale, rounded down and held at 65535, whole vectors of them.
-// The squared distances are given or, ofScores, least - 2*score and not below 0.
-func steps(l level, ofScores bool) {
-	name, args, at := "steps"+l.name, "func(dst *int32, dist *float32, scale float32, n int)", 16
-	if ofScores {
-		name, args, at = "stepsOfScores"+l.name, "func(dst *int32, scores, least *float32, scale float32, n int)", 24
-	}
-	TEXT(name, NOSPLIT, args)
-	Doc(name + " is its namesake for n a multiple of the lanes.")
+// stepsOfScores emits the roots of least - 2*score, or of 0 if that is negative, in steps of 1/scale, rounded down and
+// held at 65535, whole vectors of them.
+func stepsOfScores(l level) {
+	TEXT("stepsOfScores"+l.name, NOSPLIT, "func(dst *int32, scores, least *float32, scale float32, n int)")
+	Doc("stepsOfScores" + l.name + " is stepsOfScores for n a multiple of the lanes.")
 	Pragma("noescape")
 	dst, n := Load(Param("dst"), GP64()), Load(Param("n"), GP64())
-	var dist, least reg.Register
-	if ofScores {
-		dist, least = Load(Param("scores"), GP64()), Load(Param("least"), GP64())
-	} else {
-		dist = Load(Param("dist"), GP64())
-	}
+	scores, least := Load(Param("scores"), GP64()), Load(Param("least"), GP64())
 	scale, most, none, bits := l.vec(), l.vec(), l.vec(), GP32()
-	VBROADCASTSS(NewParamAddr("scale", at), scale)
+	VBROADCASTSS(NewParamAddr("scale", 24), scale)
 	MOVL(U32(0x477fff00), bits) // 65535
 	VMOVD(bits, most.AsX())
 	VBROADCASTSS(most.AsX(), most)
@@ -257,24 +184,19 @@ func steps(l level, ofScores bool) {
 	Label("loop")
 	TESTQ(n, n)
 	JZ(LabelRef("end"))
-	v := l.vec()
-	if ofScores {
-		s := l.vec()
-		VMOVUPS(Mem{Base: dist}, s)
-		VADDPS(s, s, s)
-		VMOVUPS(Mem{Base: least}, v)
-		VSUBPS(s, v, v)
-		VMAXPS(none, v, v)
-		VSQRTPS(v, v)
-		ADDQ(U32(l.bytes()), least)
-	} else {
-		VSQRTPS(Mem{Base: dist}, v)
-	}
+	s, v := l.vec(), l.vec()
+	VMOVUPS(Mem{Base: scores}, s)
+	VADDPS(s, s, s)
+	VMOVUPS(Mem{Base: least}, v)
+	VSUBPS(s, v, v)
+	VMAXPS(none, v, v)
+	VSQRTPS(v, v)
 	VMULPS(scale, v, v)
 	VMINPS(most, v, v)
 	VCVTTPS2DQ(v, v)
 	VMOVUPS(v, Mem{Base: dst})
-	ADDQ(U32(l.bytes()), dist)
+	ADDQ(U32(l.bytes()), scores)
+	ADDQ(U32(l.bytes()), least)
 	ADDQ(U32(l.bytes()), dst)
 	SUBQ(U32(l.width), n)
 	JMP(LabelRef("loop"))

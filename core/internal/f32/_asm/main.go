@@ -25,14 +25,12 @@ func main() {
 		exact(l, 2)
 		peak(l)
 		sqDistsAt(l)
-		steps(l, false)
-		steps(l, true)
+		stepsOfScores(l)
 		quantize16(l)
-		dots16At(l)
 		measure(l)
 		survivors(l)
+
 	}
-	dots16At(vnni)
 	quantize8()
 	for _, l := range []level{vnni, avx2} {
 		for _, g := range l.rows {
@@ -41,10 +39,10 @@ func main() {
 			}
 		}
 	}
+	group(vnni, 8)
+	group(avx2, 4)
 	atMost()
 	listAtMost()
-	openRows()
-	summarize()
 	prefetch()
 	elementwise()
 	beam()

@@ -1,0 +1,7 @@
+//go:build !amd64 || noasm
+
+package f32
+
+func groupTile(kind integers, best []Best, up []float32, list []int32, rows []uint32, stride int, params []RowScale, panel []uint32, table []float32) {
+	groupTileGeneric(kind, best, up, list, rows, stride, params, panel, table)
+}
