@@ -110,20 +110,33 @@ func (a anyCosts) offering([]float64, window) func(rows []int32, found func(r in
 			a.Row(costs, int(i))
 			offers = offers[:0]
 			for j, c := range costs {
-				if math.IsNaN(c) || math.IsInf(c, -1) {
-					return fmt.Errorf("transport: %w: row %d costs %g in column %d", core.ErrNotFinite, i, c, j)
+				o, err := makeOffer(i, int32(j), c)
+				if err != nil {
+					return err
 				}
 				if !math.IsInf(c, 1) {
-					offers = append(offers, offer{c, int32(j)})
+					offers = append(offers, o)
 				}
 			}
 			if len(offers) == 0 {
-				return fmt.Errorf("transport: %w: row %d cannot go to any column", core.ErrParam, i)
+				return errNowhere(i)
 			}
 			found(r, offers)
 		}
 		return nil
 	}
+}
+
+// makeOffer returns an error for a cost that cannot be.
+func makeOffer(row, column int32, cost float64) (offer, error) {
+	if math.IsNaN(cost) || math.IsInf(cost, -1) {
+		return offer{}, fmt.Errorf("transport: %w: row %d costs %g in column %d", core.ErrNotFinite, row, cost, column)
+	}
+	return offer{cost, column}, nil
+}
+
+func errNowhere(row int32) error {
+	return fmt.Errorf("transport: %w: row %d cannot go to any column", core.ErrParam, row)
 }
 
 func (a anyCosts) paying(columns []int32) func(dst []float64, i int32) {

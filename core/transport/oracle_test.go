@@ -18,6 +18,24 @@ func (t table) Rows() int                { return t.n }
 func (t table) Columns() int             { return t.k }
 func (t table) Row(dst []float64, i int) { copy(dst, t.cost[i*t.k:(i+1)*t.k]) }
 
+// sparse is the same costs without those of +Inf.
+func (t table) sparse() *Sparse {
+	first, column, cost := []int{0}, []int32{}, []float64{}
+	for i := range t.n {
+		for j, c := range t.cost[i*t.k : (i+1)*t.k] {
+			if !math.IsInf(c, 1) {
+				column, cost = append(column, int32(j)), append(cost, c)
+			}
+		}
+		first = append(first, len(cost))
+	}
+	s, err := NewSparse(t.k, first, column, cost)
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
 // leastByTrying is the least cost over all assignments, +Inf if none is allowed.
 func leastByTrying(t table, s Sizes) float64 {
 	counts := make([]int, t.k)

@@ -2,12 +2,10 @@ package transport
 
 import (
 	"context"
-	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
 
-	"github.com/semantic-id/semantic-id/core"
 	"github.com/semantic-id/semantic-id/core/internal/par"
 )
 
@@ -48,6 +46,9 @@ func (p *problem) solve(ctx context.Context, prices []float64, warm *Solution) (
 		case warm != nil && warm.reach > 0:
 			w.width = 1.5 * warm.reach
 		}
+	}
+	if _, few := p.costs.(*Sparse); few {
+		w = window{math.Inf(1), p.k} // they are in memory anyway
 	}
 	m, err := p.start(ctx, ids(p.n), p.sizes, prices, w)
 	if err != nil {
@@ -100,11 +101,8 @@ func (p *problem) samples(ctx context.Context, prices []float64, good bool) (rea
 		if err == nil {
 			err = g.prove(ctx)
 		}
-		if errors.Is(err, core.ErrParam) { // sizes that these rows cannot meet, as they cannot go everywhere
-			return 0, nil
-		}
-		if err != nil {
-			return 0, err
+		if err != nil { // perhaps sizes that these rows cannot meet; what is wrong with all rows shows soon
+			return 0, ctx.Err()
 		}
 		before := slices.Clone(prices)
 		copy(prices, g.prices())

@@ -8,7 +8,9 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/semantic-id/semantic-id/core"
 	"github.com/semantic-id/semantic-id/core/internal/cpu"
@@ -78,8 +80,13 @@ func checkAgainst(t *testing.T, rng *rand.Rand, c table, oracle func(table, Size
 		warm.Prices[j] = float64(rng.IntN(3)) * rng.NormFloat64()
 	}
 	want := oracle(c, sizes)
-	for _, warm := range []*Solution{nil, warm} {
-		got, err := Solve(context.Background(), c, sizes, warm)
+	sparse := c.sparse()
+	for x, warm := range []*Solution{nil, warm, nil} {
+		var costs Costs = c
+		if x == 2 {
+			costs = sparse
+		}
+		got, err := Solve(context.Background(), costs, sizes, warm)
 		if math.IsInf(want, 1) {
 			if !errors.Is(err, core.ErrParam) {
 				t.Fatalf("%d rows, %d columns, sizes %v: no assignment is possible, error %v", c.n, c.k, sizes, err)
@@ -95,37 +102,6 @@ func checkAgainst(t *testing.T, rng *rand.Rand, c table, oracle func(table, Size
 		if !(math.Abs(got.Primal-want) <= 1e-9*math.Abs(want)) {
 			t.Fatalf("%d rows, %d columns, sizes %v: cost %g, want %g", c.n, c.k, sizes, got.Primal, want)
 		}
-	}
-}
-
-func TestDistances(t *testing.T) {
-	rng := rand.New(rand.NewPCG(4, 4))
-	x, c := core.NewMatrix(90, 3), core.NewMatrix(7, 3)
-	for _, m := range []core.Matrix{x, c} {
-		for i := range m.Data {
-			m.Data[i] = float32(rng.NormFloat64())
-		}
-	}
-	costs, err := Distances(Stored(x), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sizes := Balanced(x.Rows, c.Rows)
-	got, err := Solve(context.Background(), costs, sizes, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plain := table{x.Rows, c.Rows, make([]float64, x.Rows*c.Rows)}
-	for i := range x.Rows {
-		for j := range c.Rows {
-			for d, v := range x.Row(i) {
-				e := float64(v) - float64(c.Row(j)[d])
-				plain.cost[i*c.Rows+j] += float64(e * e)
-			}
-		}
-	}
-	if err := checkSolution(plain, sizes, got); err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -170,12 +146,82 @@ func TestBadInput(t *testing.T) {
 			t.Errorf("%s: error %v, want %v with %q", c.what, err, c.err, c.words)
 		}
 	}
-	if _, err := Distances(Stored(core.NewMatrix(2, 3)), core.NewMatrix(2, 4)); !errors.Is(err, core.ErrShape) {
-		t.Errorf("centroids of another width: error %v", err)
+}
+
+func TestSparseCosts(t *testing.T) {
+	for _, c := range []struct {
+		what    string
+		columns int
+		first   []int
+		column  []int32
+		costs   int
+		err     error
+		words   string
+	}{
+		{"no starts", 2, nil, nil, 0, core.ErrShape, "0 starts of rows"},
+		{"no rows", 2, []int{0}, nil, 0, core.ErrShape, "1 starts of rows"},
+		{"costs lacking", 2, []int{0, 2}, []int32{0, 1}, 1, core.ErrShape, "2 columns and 1 costs"},
+		{"starts that do not begin", 2, []int{1, 2}, []int32{0, 1}, 2, core.ErrShape, "want starts from 0"},
+		{"starts that end early", 2, []int{0, 1}, []int32{0, 1}, 2, core.ErrShape, "want starts from 0"},
+		{"descending starts", 2, []int{0, 2, 1, 3}, []int32{0, 1, 0}, 3, core.ErrShape, "row 1 has costs 2 to 0 of 3"},
+		{"starts beyond the end", 2, []int{0, 4, 3}, []int32{0, 1, 0}, 3, core.ErrShape, "row 0 has costs 0 to 3 of 3"},
+		{"a column too high", 2, []int{0, 1}, []int32{2}, 1, core.ErrParam, "row 0 has column 2, want 0 to 1"},
+		{"a negative column", 2, []int{0, 1}, []int32{-1}, 1, core.ErrParam, "column -1"},
+		{"a column twice", 2, []int{0, 1, 3}, []int32{1, 1, 1}, 3, core.ErrParam, "row 1 has column 1 twice"},
+		{"columns below none", -1, []int{0, 1}, []int32{0}, 1, core.ErrParam, "column 0"},
+	} {
+		_, err := NewSparse(c.columns, c.first, c.column, make([]float64, c.costs))
+		if !errors.Is(err, c.err) || !strings.Contains(err.Error(), c.words) {
+			t.Errorf("%s: error %v, want %v with %q", c.what, err, c.err, c.words)
+		}
 	}
-	if _, err := Distances(Stored(core.NewMatrix(2, 3)), core.Matrix{}); !errors.Is(err, core.ErrShape) {
-		t.Errorf("no centroids: error %v", err)
+}
+
+// slow is costs that cancel a context after some rows.
+type slow struct {
+	table
+	cancel func()
+	left   *atomic.Int64
+}
+
+func (s slow) Row(dst []float64, i int) {
+	if s.left.Add(-1) == 0 {
+		s.cancel()
 	}
+	s.table.Row(dst, i)
+}
+
+func TestInterrupt(t *testing.T) {
+	c := families["distances"](rand.New(rand.NewPCG(6, 6)), 3000, 20)
+	for _, after := range []int64{1, 2000, 3000} {
+		ctx, cancel := context.WithCancel(context.Background())
+		left := new(atomic.Int64)
+		left.Store(after)
+		_, err := Solve(ctx, slow{c, cancel, left}, Balanced(c.n, c.k), nil)
+		if err != context.Canceled {
+			t.Errorf("canceled after %d rows: error %v", after, err)
+		}
+		cancel()
+	}
+	// In the middle of moving rows, all of which begin in one column.
+	t.Run("repair", func(t *testing.T) {
+		of := make([][]offer, 100_000)
+		for i := range of {
+			for j := range 50 {
+				of[i] = append(of[i], offer{float64(j) + float64(i*j%997)/1000, int32(j)})
+			}
+		}
+		g := newGraph(50, Balanced(len(of), 50), make([]float64, 50), of)
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		defer cancel()
+		begin := time.Now()
+		if err := g.repair(ctx); err != context.DeadlineExceeded {
+			t.Errorf("error %v with %d rows to move", err, g.surplus())
+		}
+		if took := time.Since(begin); took > 2*time.Second {
+			t.Errorf("an interrupt after 20 ms ended it after %v", took)
+		}
+	})
 }
 
 func TestInputStays(t *testing.T) {
