@@ -56,7 +56,8 @@ func solve(costs transport.Costs, lowerAddr, upperAddr, startAddr, columnsOut, p
 	}
 	copy(slice[int32](columnsOut, int64(costs.Rows())), r.Columns)
 	copy(slice[float64](pricesOut, k), r.Prices)
-	copy(slice[float64](proofOut, 3), []float64{r.Primal, r.Dual, r.Gap})
+	proof := slice[float64](proofOut, 3)
+	proof[0], proof[1], proof[2] = r.Primal, r.Dual, r.Gap
 	return nil
 }
 
