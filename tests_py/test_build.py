@@ -129,10 +129,10 @@ def fit_call(function: Callable[..., int], x: np.ndarray, iterations: int) -> tu
     books = [np.zeros((8, dim), np.float32) for _ in ks]
     addresses = np.array([b.ctypes.data for b in books], np.uint64)
     codes = np.full((rows, 2), -1, np.int32)
-    inertia, numbers, flags = np.zeros(2), np.zeros(2, np.int64), np.zeros(2, np.int64)
+    inertia, numbers, flags, proofs = np.zeros(2), np.zeros(2, np.int64), np.zeros(2, np.int64), np.zeros((2, 3))
     err = np.zeros(256, np.uint8)
-    out = [a.ctypes.data for a in (addresses, codes, inertia, numbers, flags)]
-    settings = (0, 2, ks.ctypes.data, 0, iterations, 0.0, 1, 7, 0)
+    out = [a.ctypes.data for a in (addresses, codes, inertia, numbers, flags, proofs)]
+    settings = (0, 2, ks.ctypes.data, 0, iterations, 0.0, 1, 7, 0, 0)
     kind = function(x.ctypes.data, rows, dim, *settings, *out, 0, err.ctypes.data, 256)
     return kind, codes, err.tobytes().rstrip(b"\0")
 
@@ -151,7 +151,9 @@ def test_c_abi_of_the_extension_is_the_same_library(extension: Path) -> None:
     address, integer = ctypes.c_void_p, ctypes.c_int64
     c.sid_rqkmeans_fit.restype = integer
     c.sid_rqkmeans_fit.argtypes = [address, integer, integer, address, integer, address, integer, integer]
-    c.sid_rqkmeans_fit.argtypes += [ctypes.c_double, integer, ctypes.c_uint64, integer] + [address] * 7 + [integer]
+    c.sid_rqkmeans_fit.argtypes += (
+        [ctypes.c_double, integer, ctypes.c_uint64, integer, integer] + [address] * 8 + [integer]
+    )
     x = np.random.default_rng(0).standard_normal((200, 5)).astype(np.float32)
     kind, codes, err = fit_call(c.sid_rqkmeans_fit, x, 20)
     assert (kind, err) == (0, b"")
