@@ -61,6 +61,12 @@ def test_other_names_for_the_same_groups():
     assert values["prefix_nmi_per_level"] == pytest.approx([1, 1, 1])
 
 
+def test_tokens_of_other_forms():
+    assert churn(["<a_1><b_2>"], ["1-2"])["n_changed"] == 0
+    assert churn(["<x_1><b_2>"], ["1-2"])["n_changed"] == 1
+    assert churn(["<red><blue>", "<red><red>"], [["<red>", "<blue>"], ["<red>", "<red>"]])["n_changed"] == 0
+
+
 def test_items_that_come_and_go_and_ids_of_unequal_length():
     values = churn({"a": "1-1", "b": "1-1-1", "c": "2-1"}, {"a": "1-1", "b": "1-2", "d": "2-1", "e": "9"})
     want = {

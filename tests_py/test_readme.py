@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "CHANGELOG.md", "docs/architecture.md"]
+PAGES = ["README.md", "CHANGELOG.md", "docs/architecture.md", "docs/metrics.md"]
 
 
 def blocks(language):
@@ -33,7 +33,16 @@ def test_python_and_command_line(tmp_path, monkeypatch):
     np.testing.assert_array_equal(names["same"].encode(names["X"]), codes)
 
     commands = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("semantic-id ")]
-    assert [command.split()[1] for command in commands] == ["fit", "encode", "encode", "info", "estimate"]
+    assert [command.split()[1] for command in commands] == [
+        "fit",
+        "encode",
+        "encode",
+        "encode",
+        "evaluate",
+        "compare",
+        "info",
+        "estimate",
+    ]
     outputs = []
     for command in commands:
         command = command.replace("semantic-id", f"'{sys.executable}' -m semantic_id.cli", 1)

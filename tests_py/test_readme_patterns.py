@@ -49,9 +49,15 @@ def test_balanced_clusters():
     assert np.bincount(model.encode(X, balanced=True)[:, 0]).tolist() == [10] * 10
 
 
-def test_quality_engine_and_neural_models_have_not_landed(model):
-    with pytest.raises(NotImplementedError):
-        evaluate(X, model.encode(X), encoder=model)
+def test_quality(model):
+    codes = model.encode(X)
+    values = evaluate(X, codes, encoder=model)
+    for name in ("collision_rate", "recall_at_10", "ndcg_at_10", "distance_correlation", "quantization_mse"):
+        assert 0 < values[name] < 1, name
+    assert len(values["code_utilization_per_level"]) == codes.shape[1]
+
+
+def test_engine_and_neural_models_have_not_landed(model):
     with pytest.raises(NotImplementedError):
         SemanticIdEngine(encoder=model)
     with pytest.raises(NotImplementedError):

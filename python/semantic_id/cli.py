@@ -1,4 +1,4 @@
-"""The `semantic-id` command: fit, encode, info, estimate and demo.
+"""The `semantic-id` command: fit, encode, evaluate, compare, info, estimate and demo.
 
 Results go to stdout, everything else to stderr; an error is one line. Files and model directories appear
 whole or not at all. Exit codes: 0 done, 1 a file or model is at fault, 2 the command line is, 130 Ctrl-C,
@@ -11,7 +11,9 @@ import argparse
 import dataclasses
 import errno
 import inspect
+import itertools
 import json
+import math
 import os
 import signal
 import sys
@@ -22,8 +24,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from . import RQVAE, RQKMeans, SemanticIdError, __version__, estimate, set_num_threads
+from . import RQVAE, RQKMeans, SemanticIdError, __version__, compare, estimate, evaluate, set_num_threads
 from ._id_files import id_writer
+from ._id_maps import read_id_map
+from ._id_parts import as_codes
 from ._tables import DataError, naming, open_embeddings
 
 if TYPE_CHECKING:
@@ -44,6 +48,15 @@ EMBEDDINGS is a file, its format told by its name:
 or a directory of .parquet files, taken in the order of their names.
 The column is by default the one named embedding, embeddings or vector. A row's id
 is in the column "id" (--id-column); without one it is the row's number, from 0.
+"""
+_IDS = """\
+{names} a file of semantic ids, its format told by its name:
+  .csv, .parquet, .jsonl  as encode writes them, or with other columns: ids are in the
+            one named semantic_id, semantic_ids, sid or codes (--semantic-id-column),
+            items in id, item_id or item (--item-column); else rows are numbered
+  .json     an object of item to id
+  .npy      codes, an item a row
+An id is text, 3-9-1 (--sep) or <a_3><b_9><c_1>, or a list of codes or tokens.
 """
 _CODES = """\
 Exit codes: 0 done; 1 a file or model is at fault, as one line on stderr says; 2 the
@@ -164,6 +177,89 @@ def _encode_balanced(model: Any, embeddings: Embeddings, search: dict[str, int])
         return model.encode(x, balanced=True, **search)
 
 
+def _evaluate(arguments: argparse.Namespace) -> None:
+    if arguments.threads is not None:
+        set_num_threads(arguments.threads)
+    model = None if arguments.model is None else _load(arguments.model)
+    ids = _read_ids(arguments.ids, arguments)
+    x, items = _rows(arguments)
+    missing = [item for item in items if item not in ids]
+    if missing:
+        raise DataError(
+            f"{arguments.ids}: has no id for {len(missing):,} of the {len(items):,} items of {arguments.embeddings}, "
+            f"the first of them {missing[0]!r}"
+        )
+    with naming(arguments.ids):
+        codes = as_codes([ids[item] for item in items], "the file")
+    unused = len(ids.keys() - set(items))
+    with naming(arguments.embeddings):
+        values = evaluate(
+            x,
+            codes,
+            model,
+            k=arguments.k,
+            n_pairs=arguments.pairs,
+            seed=arguments.seed,
+            sample_size=arguments.sample_size,
+            full=True,
+        )
+    if arguments.json:
+        print(_json({**values, "n_unused_ids": unused}))
+        return
+    from ._report_tables import evaluation
+
+    print(evaluation([values], [""], arguments.k))
+    if unused:
+        print(f"\n{unused:,} ids are of other items")
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    if arguments.threads is not None:
+        set_num_threads(arguments.threads)
+    maps = [_read_ids(path, arguments) for path in (arguments.a, arguments.b)]
+    common = [item for item in maps[0] if item in maps[1]]
+    if not common:
+        raise DataError(f"{arguments.a} and {arguments.b} have no item in common")
+    for path, ids in zip((arguments.a, arguments.b), maps, strict=True):
+        with naming(path):
+            as_codes([ids[item] for item in common], "the file")  # say here which file is at fault
+    x = None
+    if arguments.embeddings is not None:
+        vectors, items = _rows(arguments)
+        row_of = {item: row for row, item in enumerate(items)}
+        missing = [item for item in common if item not in row_of]
+        if missing:
+            raise DataError(
+                f"{arguments.embeddings}: has no row for {len(missing):,} of the {len(common):,} common items, "
+                f"the first of them {missing[0]!r}"
+            )
+        x = vectors[[row_of[item] for item in common]]
+    values = compare(
+        maps[0], maps[1], x, k=arguments.k, n_pairs=arguments.pairs, seed=arguments.seed,
+        sample_size=arguments.sample_size,
+    )  # fmt: skip
+    if arguments.json:
+        print(_json(values))
+        return
+    from ._report_tables import changes, evaluation
+
+    print(evaluation([values["a"], values["b"]], ["A", "B"], arguments.k))
+    print(f"\nFrom A to B\n\n{changes(values['churn'])}")
+
+
+def _json(values: dict[str, Any]) -> str:
+    """Return values as JSON, which has no NaN: null stands for it."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(v) for key, v in value.items()}
+        if isinstance(value, list):
+            return [plain(v) for v in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(plain(values), allow_nan=False)
+
+
 def _info(arguments: argparse.Namespace) -> None:
     model = _load(arguments.model)
     facts = {
@@ -255,6 +351,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     encode.add_argument("--sep", default="-", help="between the codes of a plain id (default %(default)s)")
 
+    judge = command("evaluate", _evaluate, "Measure what ids are worth.", _FORMATS + "\n" + _IDS.format(names="IDS is"))
+    _add_input(judge)
+    judge.add_argument("ids", metavar="IDS", help="their ids: .csv, .parquet, .jsonl, .json or .npy, see below")
+    judge.add_argument(
+        "--model", metavar="DIR", help="the model that made them: also measure its error, and dead codes"
+    )
+    _add_ids(judge)
+
+    contrast = command(
+        "compare", _compare, "Measure two files of ids side by side, and what changes from one to the other.",
+        _IDS.format(names="A and B are each"),
+    )  # fmt: skip
+    contrast.add_argument("a", metavar="A", help="ids: .csv, .parquet, .jsonl, .json or .npy, see below")
+    contrast.add_argument("b", metavar="B", help="other ids of the same items")
+    contrast.add_argument("--embeddings", metavar="FILE", help="also measure how near in codes near embeddings are")
+    _add_columns(contrast)
+    _add_ids(contrast)
+
     info = command("info", _info, "Say what a model is.")
     info.add_argument("model", metavar="DIR")
     info.add_argument("--json", action="store_true", help="one JSON object")
@@ -276,10 +390,35 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "embeddings", metavar="EMBEDDINGS", help=".npy, .npz, .parquet, .csv, .jsonl or a directory, see below"
     )
+    _add_columns(parser)
+
+
+def _add_columns(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--column", metavar="NAME", help="the column of vectors (.parquet, .csv, .jsonl)")
     parser.add_argument("--id-column", metavar="NAME", help="the column of ids (in .npz: the array)")
     parser.add_argument("--key", metavar="NAME", help="the array of a .npz")
     parser.add_argument("--threads", type=_positive, metavar="N", help="default: the cores this process may use")
+
+
+def _add_ids(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--semantic-id-column", metavar="NAME", help="the column of semantic ids, where there are columns"
+    )
+    parser.add_argument("--item-column", metavar="NAME", help="the column of the items they are of")
+    parser.add_argument("--sep", default="-", help="between the codes of a plain id (default %(default)s)")
+    parser.add_argument("--k", type=_positive, default=10, metavar="K", help="neighbors (default %(default)s)")
+    parser.add_argument(
+        "--sample-size",
+        type=_positive_or_all,
+        default=1000,
+        metavar="N",
+        help="items whose neighbors are looked for, or all (default %(default)s)",
+    )
+    parser.add_argument(
+        "--pairs", type=_positive, default=2000, metavar="N", help="pairs for the correlation (default %(default)s)"
+    )
+    parser.add_argument("--seed", type=_seed, default=42, metavar="N", help="of what is drawn (default %(default)s)")
+    parser.add_argument("--json", action="store_true", help="one JSON object; null where a value is not defined")
 
 
 def _add_shape(parser: argparse.ArgumentParser) -> None:
@@ -296,6 +435,10 @@ def _add_shape(parser: argparse.ArgumentParser) -> None:
 
 def _positive(text: str) -> int:
     return _whole(text, 1)
+
+
+def _positive_or_all(text: str) -> int | None:
+    return None if text == "all" else _whole(text, 1)
 
 
 def _positive_list(text: str) -> list[int]:
@@ -328,6 +471,24 @@ def _shape(arguments: argparse.Namespace) -> tuple[int, int | list[int]]:
 
 def _default(name: str) -> Any:
     return inspect.signature(RQKMeans).parameters[name].default
+
+
+def _read_ids(path: str, arguments: argparse.Namespace) -> dict[str, tuple[str, ...]]:
+    return read_id_map(
+        path, sep=arguments.sep, id_column=arguments.semantic_id_column, item_column=arguments.item_column
+    )
+
+
+def _rows(arguments: argparse.Namespace) -> tuple[Any, list[str]]:
+    """Return the embeddings, and the item of each row as text."""
+    embeddings = _open(arguments)
+    with _progress(embeddings, "read") as progress:
+        x = embeddings.matrix(progress.update)
+    blocks = embeddings.blocks()
+    first = next(blocks)
+    if isinstance(first.ids, range):  # rows are numbered
+        return x, [str(row) for row in range(len(x))]
+    return x, [str(item) for block in itertools.chain([first], blocks) for item in block.ids]
 
 
 def _open(arguments: argparse.Namespace) -> Embeddings:

@@ -6,23 +6,17 @@ docs/metrics.md has the formulas and what to make of the values.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from .. import _native_metrics
-from .._arrays import CodeMatrix
+from .._id_parts import as_codes, as_map, numbered
 from ..exceptions import ShapeMismatchError
 from .metrics import _as_both, _codebook_sizes, _quantization_mse, evaluate, measure_codes
 
 __all__ = ["churn", "compare", "drift"]
-
-_TOKENS = re.compile(r"(?:<[^<>]*>)+")
-_LARGEST_CODE = 1 << 20  # beyond it a number is a name, and not one of a codebook
-_TOKEN = re.compile(r"<[^<>]*>")
 
 
 def churn(ids_before: Any, ids_after: Any, *, sep: str = "-") -> dict[str, Any]:
@@ -62,7 +56,7 @@ def churn(ids_before: Any, ids_after: Any, *, sep: str = "-") -> dict[str, Any]:
     >>> values["change_rate"], values["change_rate_per_level"], values["n_reused"]
     (0.5, [0.0, 0.5], 1)
     """
-    before, after = _as_map(ids_before, sep, "ids_before"), _as_map(ids_after, sep, "ids_after")
+    before, after = as_map(ids_before, sep, "ids_before"), as_map(ids_after, sep, "ids_after")
     if isinstance(ids_before, Mapping) != isinstance(ids_after, Mapping):
         raise ValueError("one of ids_before and ids_after maps items to ids, the other does not: want two of a kind")
     if not isinstance(ids_before, Mapping) and len(before) != len(after):
@@ -85,7 +79,7 @@ def churn(ids_before: Any, ids_after: Any, *, sep: str = "-") -> dict[str, Any]:
     if common:
         numbers: dict[str, int] = {}
         width = max(len(ids[item]) for item in common for ids in (before, after))
-        old, new = (_numbered([ids[item] for item in common], width, numbers) for ids in (before, after))
+        old, new = (numbered([ids[item] for item in common], width, numbers) for ids in (before, after))
         moved, nmi = _native_metrics.agree(old, new)
     values |= {"change_rate_per_level": moved, "prefix_nmi_per_level": nmi}
 
@@ -97,8 +91,8 @@ def churn(ids_before: Any, ids_after: Any, *, sep: str = "-") -> dict[str, Any]:
 
 
 def compare(
-    ids_a: Any, ids_b: Any, X: Any = None, *, sep: str = "-", k: int = 10, sample_size: int | None = 1000,
-    seed: int = 42, labels: Any = None, pairs: npt.ArrayLike | None = None,
+    ids_a: Any, ids_b: Any, X: Any = None, *, sep: str = "-", k: int = 10, n_pairs: int = 2000,
+    sample_size: int | None = 1000, seed: int = 42, labels: Any = None, pairs: npt.ArrayLike | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Measure two ways to give ids to the same items, side by side.
 
@@ -114,6 +108,8 @@ def compare(
     sep : str, default="-"
         What stands between the codes of a plain id.
     k : int, default=10
+        As in `evaluate`.
+    n_pairs : int, default=2000
         As in `evaluate`.
     sample_size : int, default=1000
         As in `evaluate`.
@@ -144,18 +140,26 @@ def compare(
     (2, 3, 1)
     """
     changes = churn(ids_a, ids_b, sep=sep)
-    a, b = _as_map(ids_a, sep, "ids_a"), _as_map(ids_b, sep, "ids_b")
+    a, b = as_map(ids_a, sep, "ids_a"), as_map(ids_b, sep, "ids_b")
     common = [item for item in a if item in b]
     if not common:
         raise ValueError("ids_a and ids_b have no item in common")
     values = {}
     for name, ids in (("a", a), ("b", b)):
-        codes = _as_numbers([ids[item] for item in common], f"ids_{name}")
+        codes = as_codes([ids[item] for item in common], f"ids_{name}")
         if X is None:
             values[name] = measure_codes(codes, labels=labels, pairs=pairs)
         else:
             values[name] = evaluate(
-                X, codes, k=k, sample_size=sample_size, seed=seed, full=True, labels=labels, pairs=pairs
+                X,
+                codes,
+                k=k,
+                n_pairs=n_pairs,
+                sample_size=sample_size,
+                seed=seed,
+                full=True,
+                labels=labels,
+                pairs=pairs,
             )
     return values | {"churn": changes}
 
@@ -270,53 +274,3 @@ def _advise(rows: int, excess: float, doubt: float, psi: float, train: int, clus
     if what:
         return False, f"watch it: {' and '.join(what)}"
     return False, "keep the model: the new rows are like the old ones"
-
-
-def _as_map(ids: Any, sep: str, what: str) -> dict[Any, tuple[str, ...]]:
-    """Return the parts of each item's id."""
-    if isinstance(ids, Mapping):
-        return {item: _parts(value, sep, f"{what}[{item!r}]") for item, value in ids.items()}
-    if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
-        raise ValueError(f"{what} is {ids!r:.40}: want a mapping of item to id, or a sequence of ids")
-    values = ids.tolist() if hasattr(ids, "tolist") else ids
-    return {i: _parts(value, sep, f"{what}[{i}]") for i, value in enumerate(values)}
-
-
-def _parts(value: Any, sep: str, what: str) -> tuple[str, ...]:
-    """Split an id into codes or tokens."""
-    if isinstance(value, str):
-        parts = tuple(_TOKEN.findall(value)) if _TOKENS.fullmatch(value) else tuple(value.split(sep) if sep else value)
-    elif isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, bytes):
-        parts = tuple(map(str, value))
-    else:
-        raise ValueError(f"{what} is {value!r:.40}: want an id as a string, or as a sequence of codes or tokens")
-    if not parts or "" in parts:
-        raise ValueError(f"{what} is {value!r:.40}: want an id of at least one code, none of them empty")
-    return parts
-
-
-def _numbered(ids: list[tuple[str, ...]], width: int, numbers: dict[str, int]) -> CodeMatrix:
-    """Number the parts of ids, as they come; ids of fewer than `width` parts end in -1."""
-    rows = [[numbers.setdefault(part, len(numbers)) for part in parts] + [-1] * (width - len(parts)) for parts in ids]
-    return np.array(rows, np.int32)
-
-
-def _as_numbers(ids: list[tuple[str, ...]], what: str) -> CodeMatrix:
-    """Return the numbers in the parts of ids of one length; if they are none, one for each part, level by level."""
-    width = len(ids[0])
-    for i, parts in enumerate(ids):
-        if len(parts) != width:
-            raise ShapeMismatchError(
-                f"{what} has an id of {len(parts)} codes for item {i}, the first has {width}: measure the codes "
-                "before suffixes make them unique, or pad them"
-            )
-    columns = []
-    for level in range(width):
-        column = [ids[i][level] for i in range(len(ids))]
-        found = [re.fullmatch(r"(?:<[^<>0-9]*)?(\d{1,9})>?", part) for part in column]
-        codes = [int(match[1]) for match in found if match]
-        if len(codes) < len(column) or max(codes) > _LARGEST_CODE:
-            numbers: dict[str, int] = {}
-            codes = [numbers.setdefault(part, len(numbers)) for part in column]
-        columns.append(codes)
-    return np.ascontiguousarray(np.array(columns, np.int32).T)
