@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -137,6 +138,8 @@ type scorer struct {
 
 	scores, least []float32
 	keys          []uint64
+	ranks         ranks[float32]
+	order         ranks[uint64]
 	near          []int32
 	costs         []float64
 	made          []offer
@@ -184,23 +187,18 @@ func (s *scorer) inWindow(e float64) []int32 {
 		best = min(best, v)
 	}
 	limit := float64(best) + s.w.width/2
-	if wide := float32(limit); s.w.most < f32.Chunk && f32.CountAtMost32(s.scores, wide) > 4*s.w.most {
-		slices.Sort(s.least) // scores of as many columns: no more than most columns are below the one of that rank
-		limit = min(limit, float64(s.least[s.w.most]))
+	if s.w.most < f32.Chunk && f32.CountAtMost32(s.scores, float32(limit)) > 4*s.w.most {
+		// Scores of as many columns: no more than most columns are below the one of that rank.
+		limit = min(limit, float64(s.ranks.nth(s.least, s.w.most)))
 	}
 	atMost := math.Nextafter32(float32(limit+2*e), float32(math.Inf(1)))
 	s.keys = f32.AppendAtMost32(s.keys[:0], s.scores, atMost, 0)
-	if len(s.keys) > s.w.most {
-		slices.Sort(s.keys)
-		last, _ := f32.Unkey32(s.keys[s.w.most])
-		n := len(s.keys)
-		for n > s.w.most+1 {
-			if v, _ := f32.Unkey32(s.keys[n-1]); float64(v) <= float64(last)+2*e {
-				break
-			}
-			n--
-		}
-		s.keys = s.keys[:n]
+	if len(s.keys) > s.w.most+1 {
+		last, _ := f32.Unkey32(s.order.nth(s.keys, s.w.most))
+		s.keys = slices.DeleteFunc(s.keys, func(key uint64) bool {
+			v, _ := f32.Unkey32(key)
+			return float64(v) > float64(last)+2*e
+		})
 	}
 	s.near = s.near[:0]
 	for _, key := range s.keys {
@@ -209,4 +207,25 @@ func (s *scorer) inWindow(e float64) []int32 {
 		}
 	}
 	return s.near
+}
+
+// ranks is memory to find the n-th smallest of a few.
+type ranks[T cmp.Ordered] []T
+
+// nth is the n-th smallest of v, counted from 0, which must have as many.
+func (r *ranks[T]) nth(v []T, n int) T {
+	least := append((*r)[:0], v[:n+1]...)
+	slices.Sort(least)
+	for _, x := range v[n+1:] {
+		if x < least[n] {
+			i := n
+			for i > 0 && x < least[i-1] {
+				least[i] = least[i-1]
+				i--
+			}
+			least[i] = x
+		}
+	}
+	*r = least
+	return least[n]
 }

@@ -8,7 +8,8 @@ type pairs struct {
 	n     int       // nodes
 	least []float64 // n*n: what the cheapest move costs before prices
 	heaps [][]move  // k*k, the cheapest first; rows that have left may be further down
-	open  []float64 // of each node: 0, or +Inf when it is done
+	key   []float64 // of search, for each node: the length of the shortest path so far, +Inf when it is done, and
+	price []float64 // its price, +Inf when it is done
 }
 
 // heapRoom is the room for rows that come to a heap which begins with so many.
@@ -24,7 +25,7 @@ func (m move) before(o move) bool { return m.cost < o.cost || m.cost == o.cost &
 
 func newPairs(g *graph) *pairs {
 	k := g.k
-	p := &pairs{g: g, n: k + 1, least: make([]float64, (k+1)*(k+1)), heaps: make([][]move, k*k), open: make([]float64, k+1)}
+	p := &pairs{g: g, n: k + 1, least: make([]float64, (k+1)*(k+1)), heaps: make([][]move, k*k), key: make([]float64, k+1), price: make([]float64, k+1)}
 	for x := range p.least {
 		p.least[x] = math.Inf(1)
 	}
@@ -177,28 +178,33 @@ func (p *pairs) each(u int32, f func(v int32, cost float64)) {
 
 func (p *pairs) search(s int32) int32 {
 	g := p.g
-	dist, from, open, price := g.dist, g.from[:len(g.dist)], p.open[:len(g.dist)], g.price[:len(g.dist)]
-	for v := range dist {
-		dist[v], open[v] = math.Inf(1), 0
+	dist, from, key, price := g.dist, g.from[:len(g.dist)], p.key[:len(g.dist)], p.price[:len(g.dist)]
+	copy(price, g.price)
+	for v := range key {
+		key[v] = math.Inf(1)
 	}
 	dist[s] = 0
 	g.order = g.order[:0]
 	for u := s; ; {
 		g.order = append(g.order, u)
-		open[u] = math.Inf(1)
-		here := dist[u]
-		base := here - price[u]
+		base := dist[u] - price[u]
+		key[u], price[u] = math.Inf(1), math.Inf(1) // done
 		nearest, next := math.Inf(1), int32(-1)
 		for v, cost := range p.least[int(u)*p.n:][:len(dist)] {
-			d := max(here, cost+(price[v]+base)) // rounding may make it less
-			if d < dist[v] {
-				dist[v], from[v] = d, u
+			k := key[v]
+			if d := cost + (price[v] + base); d < k {
+				k = d
+				key[v], from[v] = d, u
 			}
-			if d := dist[v] + open[v]; d < nearest {
-				nearest, next = d, int32(v)
+			if k < nearest {
+				nearest, next = k, int32(v)
 			}
 		}
-		if next < 0 || g.excess[next] < 0 {
+		if next < 0 {
+			return -1
+		}
+		dist[next] = max(nearest, dist[u]) // rounding may make it less
+		if g.excess[next] < 0 {
 			return next
 		}
 		u = next

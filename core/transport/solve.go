@@ -23,7 +23,7 @@ var limits = struct {
 	most      int // columns offered to a row at first
 	sample    int // rows a column in the first of several samples
 	firstMost int // columns offered to a row of it
-}{pairs: 1024, few: 1 << 18, most: 8, sample: 4, firstMost: 32}
+}{pairs: 1024, few: 1 << 18, most: 7, sample: 4, firstMost: 32}
 
 const (
 	growth      = 4       // how many times as many rows the next sample has

@@ -70,6 +70,38 @@ func exactTile(l cpu.Level, dst []float64, panel []float32, points []float64, di
 	}
 }
 
+func sqDists64At(dst []float64, x, rows []float32, at []int32) {
+	dim, n := len(x), len(x)/4
+	if cpu.Use() == cpu.Generic || n == 0 {
+		sqDists64AtGeneric(dst, x, rows, at)
+		return
+	}
+	var offsets [8]int
+	var sums [8]float64
+	for len(at) > 0 {
+		size := min(len(at), 8)
+		for i := range offsets { // what is left over repeats the last row
+			j := int(at[min(i, size-1)])
+			_ = rows[j*dim : (j+1)*dim]
+			offsets[i] = 4 * j * dim
+		}
+		if size <= 4 {
+			exactAtAVX2x4(&sums[0], &x[0], &rows[0], &offsets[0], n)
+		} else {
+			exactAtAVX2x8(&sums[0], &x[0], &rows[0], &offsets[0], n)
+		}
+		for i, s := range sums[:size] {
+			row := rows[int(at[i])*dim:][:dim]
+			for d := 4 * n; d < dim; d++ {
+				e := float64(x[d]) - float64(row[d])
+				s += float64(e * e)
+			}
+			dst[i] = s
+		}
+		dst, at = dst[size:], at[size:]
+	}
+}
+
 // packPanel takes offsets in elements; it leaves in offsets what it likes.
 func packPanel(l cpu.Level, panel, norms, rows []float32, offsets []int, dim int) {
 	if l == cpu.Generic {

@@ -22,6 +22,8 @@ func packPanel(_ cpu.Level, panel, norms, rows []float32, offsets []int, dim int
 
 func dots(_ cpu.Level, dst, rows, matrix []float32, dim int) { dotsGeneric(dst, rows, matrix, dim) }
 
+func sqDists64At(dst []float64, x, rows []float32, at []int32) { sqDists64AtGeneric(dst, x, rows, at) }
+
 func dotsDepth(_ cpu.Level, dim int) int { return dim + 1 }
 
 func subVectors(x, y []float32) int                          { return 0 }

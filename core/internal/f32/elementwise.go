@@ -83,6 +83,10 @@ func SqDists64At(dst []float64, x, rows []float32, at []int32) {
 	if len(dst) != len(at) {
 		panic(fmt.Sprintf("f32: room for %d distances, want %d", len(dst), len(at)))
 	}
+	sqDists64At(dst, x, rows, at)
+}
+
+func sqDists64AtGeneric(dst []float64, x, rows []float32, at []int32) {
 	row := func(i int) []float32 { return rows[int(at[min(i, len(at)-1)])*len(x):][:len(x)] }
 	for i := 0; i < len(at); i += 4 {
 		if i == len(at)-1 {

@@ -9466,6 +9466,144 @@ alone3:
 	VZEROUPPER
 	RET
 
+// func exactAtAVX2x4(dst *float64, x *float32, rows *float32, offsets *int, n int)
+// Requires: AVX
+TEXT ·exactAtAVX2x4(SB), NOSPLIT, $0-40
+	MOVQ   x+8(FP), AX
+	MOVQ   rows+16(FP), CX
+	MOVQ   offsets+24(FP), DX
+	MOVQ   (DX), BX
+	ADDQ   CX, BX
+	MOVQ   8(DX), SI
+	ADDQ   CX, SI
+	MOVQ   16(DX), DI
+	ADDQ   CX, DI
+	MOVQ   24(DX), DX
+	ADDQ   CX, DX
+	MOVQ   n+32(FP), CX
+	XORQ   R8, R8
+	VXORPS Y0, Y0, Y0
+
+loop:
+	VCVTPS2PD  (AX)(R8*1), Y1
+	VCVTPS2PD  (BX)(R8*1), Y2
+	VSUBPD     Y2, Y1, Y2
+	VMULPD     Y2, Y2, Y2
+	VCVTPS2PD  (SI)(R8*1), Y3
+	VSUBPD     Y3, Y1, Y3
+	VMULPD     Y3, Y3, Y3
+	VCVTPS2PD  (DI)(R8*1), Y4
+	VSUBPD     Y4, Y1, Y4
+	VMULPD     Y4, Y4, Y4
+	VCVTPS2PD  (DX)(R8*1), Y5
+	VSUBPD     Y5, Y1, Y5
+	VMULPD     Y5, Y5, Y5
+	VUNPCKLPD  Y3, Y2, Y1
+	VUNPCKHPD  Y3, Y2, Y2
+	VUNPCKLPD  Y5, Y4, Y3
+	VUNPCKHPD  Y5, Y4, Y5
+	VPERM2F128 $0x20, Y3, Y1, Y4
+	VADDPD     Y4, Y0, Y0
+	VPERM2F128 $0x20, Y5, Y2, Y4
+	VADDPD     Y4, Y0, Y0
+	VPERM2F128 $0x31, Y3, Y1, Y1
+	VADDPD     Y1, Y0, Y0
+	VPERM2F128 $0x31, Y5, Y2, Y1
+	VADDPD     Y1, Y0, Y0
+	ADDQ       $0x10, R8
+	DECQ       CX
+	JNZ        loop
+	MOVQ       dst+0(FP), AX
+	VMOVUPD    Y0, (AX)
+	VZEROUPPER
+	RET
+
+// func exactAtAVX2x8(dst *float64, x *float32, rows *float32, offsets *int, n int)
+// Requires: AVX
+TEXT ·exactAtAVX2x8(SB), NOSPLIT, $0-40
+	MOVQ   x+8(FP), AX
+	MOVQ   rows+16(FP), CX
+	MOVQ   offsets+24(FP), DX
+	MOVQ   (DX), BX
+	ADDQ   CX, BX
+	MOVQ   8(DX), SI
+	ADDQ   CX, SI
+	MOVQ   16(DX), DI
+	ADDQ   CX, DI
+	MOVQ   24(DX), R8
+	ADDQ   CX, R8
+	MOVQ   32(DX), R9
+	ADDQ   CX, R9
+	MOVQ   40(DX), R10
+	ADDQ   CX, R10
+	MOVQ   48(DX), R11
+	ADDQ   CX, R11
+	MOVQ   56(DX), DX
+	ADDQ   CX, DX
+	MOVQ   n+32(FP), CX
+	XORQ   R12, R12
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+loop:
+	VCVTPS2PD  (AX)(R12*1), Y2
+	VCVTPS2PD  (BX)(R12*1), Y3
+	VSUBPD     Y3, Y2, Y3
+	VMULPD     Y3, Y3, Y3
+	VCVTPS2PD  (SI)(R12*1), Y5
+	VSUBPD     Y5, Y2, Y5
+	VMULPD     Y5, Y5, Y5
+	VCVTPS2PD  (DI)(R12*1), Y6
+	VSUBPD     Y6, Y2, Y6
+	VMULPD     Y6, Y6, Y6
+	VCVTPS2PD  (R8)(R12*1), Y7
+	VSUBPD     Y7, Y2, Y7
+	VMULPD     Y7, Y7, Y7
+	VUNPCKLPD  Y5, Y3, Y4
+	VUNPCKHPD  Y5, Y3, Y3
+	VUNPCKLPD  Y7, Y6, Y5
+	VUNPCKHPD  Y7, Y6, Y7
+	VPERM2F128 $0x20, Y5, Y4, Y6
+	VADDPD     Y6, Y0, Y0
+	VPERM2F128 $0x20, Y7, Y3, Y6
+	VADDPD     Y6, Y0, Y0
+	VPERM2F128 $0x31, Y5, Y4, Y4
+	VADDPD     Y4, Y0, Y0
+	VPERM2F128 $0x31, Y7, Y3, Y3
+	VADDPD     Y3, Y0, Y0
+	VCVTPS2PD  (R9)(R12*1), Y3
+	VSUBPD     Y3, Y2, Y3
+	VMULPD     Y3, Y3, Y3
+	VCVTPS2PD  (R10)(R12*1), Y4
+	VSUBPD     Y4, Y2, Y4
+	VMULPD     Y4, Y4, Y4
+	VCVTPS2PD  (R11)(R12*1), Y5
+	VSUBPD     Y5, Y2, Y5
+	VMULPD     Y5, Y5, Y5
+	VCVTPS2PD  (DX)(R12*1), Y6
+	VSUBPD     Y6, Y2, Y6
+	VMULPD     Y6, Y6, Y6
+	VUNPCKLPD  Y4, Y3, Y2
+	VUNPCKHPD  Y4, Y3, Y3
+	VUNPCKLPD  Y6, Y5, Y4
+	VUNPCKHPD  Y6, Y5, Y6
+	VPERM2F128 $0x20, Y4, Y2, Y5
+	VADDPD     Y5, Y1, Y1
+	VPERM2F128 $0x20, Y6, Y3, Y5
+	VADDPD     Y5, Y1, Y1
+	VPERM2F128 $0x31, Y4, Y2, Y2
+	VADDPD     Y2, Y1, Y1
+	VPERM2F128 $0x31, Y6, Y3, Y2
+	VADDPD     Y2, Y1, Y1
+	ADDQ       $0x10, R12
+	DECQ       CX
+	JNZ        loop
+	MOVQ       dst+0(FP), AX
+	VMOVUPD    Y0, (AX)
+	VMOVUPD    Y1, 32(AX)
+	VZEROUPPER
+	RET
+
 // func atMostAVX2(mask *uint32, bound *uint16, offset *uint16, limit int, words int)
 // Requires: AVX, AVX2
 TEXT ·atMostAVX2(SB), NOSPLIT, $0-40

@@ -300,3 +300,26 @@ func TestElementwise(t *testing.T) {
 		}
 	})
 }
+
+func TestSqDists64At(t *testing.T) {
+	forEachLevel(t, func(t *testing.T) {
+		for _, dim := range []int{1, 2, 3, 4, 5, 7, 8, 63, 64, 100, 385} {
+			x, rows := normals(1, dim), normals(2, 30*dim)
+			rows[29*dim] = float32(math.Inf(1))
+			for n := range 20 {
+				at := make([]int32, n)
+				for i := range at {
+					at[i] = int32((29 + 11*i) % 30)
+				}
+				dst := guardedSlice[float64](n, -3)
+				SqDists64At(dst.in, x, rows, at)
+				dst.checkIntact(t)
+				for i, j := range at {
+					if want := distance(x, rows[int(j)*dim:][:dim]); dst.in[i] != want {
+						t.Fatalf("dim %d, distance %d of %d: got %v, want %v", dim, i, n, dst.in[i], want)
+					}
+				}
+			}
+		}
+	})
+}

@@ -255,6 +255,16 @@ func groupVNNI(best *float32, up *float32, list *int32, rows *uint32, stride int
 //go:noescape
 func groupAVX2(best *float32, up *float32, list *int32, rows *uint32, stride int, params *float32, panel *uint32, table *float32, words int)
 
+// exactAtAVX2x4 sets dst to the squared distances of x to 4 rows at the given offsets, in bytes, over 4n dimensions.
+//
+//go:noescape
+func exactAtAVX2x4(dst *float64, x *float32, rows *float32, offsets *int, n int)
+
+// exactAtAVX2x8 sets dst to the squared distances of x to 8 rows at the given offsets, in bytes, over 4n dimensions.
+//
+//go:noescape
+func exactAtAVX2x8(dst *float64, x *float32, rows *float32, offsets *int, n int)
+
 // atMostAVX2 sets bit j%32 of mask[j/32] where bound[j] <= limit + offset[j], the sum held at 65535.
 //
 //go:noescape

@@ -48,3 +48,56 @@ func exact(l level, g int) {
 	VZEROUPPER()
 	RET()
 }
+
+// exactAt emits the distances that define codes, of one row to 4*g others, g vectors of them: squares of four dimensions of
+// a row are worked out at a time, and turned so that each lane sums those of one row in order. The additions wait for one
+// another, so AVX-512 would gain little.
+func exactAt(g int) {
+	name := fmt.Sprintf("exactAtAVX2x%d", 4*g)
+	TEXT(name, NOSPLIT, "func(dst *float64, x, rows *float32, offsets *int, n int)")
+	Doc(fmt.Sprintf("%s sets dst to the squared distances of x to %d rows at the given offsets, in bytes, over 4n dimensions.", name, 4*g))
+	Pragma("noescape")
+	x, rows, offsets := Load(Param("x"), GP64()), Load(Param("rows"), GP64()), Load(Param("offsets"), GP64())
+	row := make([]reg.GPVirtual, 4*g)
+	for j := range row {
+		row[j] = GP64()
+		MOVQ(Mem{Base: offsets, Disp: 8 * j}, row[j])
+		ADDQ(rows, row[j])
+	}
+	n, off := Load(Param("n"), GP64()), GP64()
+	XORQ(off, off)
+	sums := make([]reg.VecVirtual, g)
+	for i := range sums {
+		sums[i] = YMM()
+		zero(sums[i])
+	}
+	v := YMM()
+	Label("loop")
+	VCVTPS2PD(Mem{Base: x, Index: off, Scale: 1}, v)
+	for i, sum := range sums {
+		var sq, pair, turned [4]reg.VecVirtual
+		for j := range sq {
+			sq[j], pair[j], turned[j] = YMM(), YMM(), YMM()
+			VCVTPS2PD(Mem{Base: row[4*i+j], Index: off, Scale: 1}, sq[j])
+			VSUBPD(sq[j], v, sq[j])
+			VMULPD(sq[j], sq[j], sq[j])
+		}
+		for j := 0; j < 4; j += 2 {
+			VUNPCKLPD(sq[j+1], sq[j], pair[j])
+			VUNPCKHPD(sq[j+1], sq[j], pair[j+1])
+		}
+		for d, half := range []uint64{0x20, 0x20, 0x31, 0x31} {
+			VPERM2F128(Imm(half), pair[2+d%2], pair[d%2], turned[d])
+			VADDPD(turned[d], sum, sum)
+		}
+	}
+	ADDQ(Imm(16), off)
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	dst := Load(Param("dst"), GP64())
+	for i, sum := range sums {
+		VMOVUPD(sum, Mem{Base: dst, Disp: 32 * i})
+	}
+	VZEROUPPER()
+	RET()
+}

@@ -41,6 +41,8 @@ func main() {
 	}
 	group(vnni, 8)
 	group(avx2, 4)
+	exactAt(1)
+	exactAt(2)
 	atMost()
 	listAtMost()
 	prefetch()
