@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from semantic_id import _native, _native_metrics
+from semantic_id import _native, _native_metrics, _native_sinkhorn
 from semantic_id._facade import Facade
 from semantic_id.exceptions import (
     CodeError,
@@ -35,7 +35,7 @@ def test_the_type_of_the_extension_is_that_of_the_extension(name):
 
 
 def test_all_functions_in_use_are_in_the_type():
-    source = inspect.getsource(_native) + inspect.getsource(_native_metrics)
+    source = inspect.getsource(_native) + inspect.getsource(_native_metrics) + inspect.getsource(_native_sinkhorn)
     assert set(re.findall(r"\b_?lib\.([A-Z]\w+)", source)) == set(FUNCTIONS)
 
 

@@ -266,3 +266,36 @@ class Facade(Protocol):
         errAddr: int,
         errLen: int,
     ) -> int: ...
+
+    def SinkhornSolve(
+        self,
+        costsAddr: int,
+        rows: int,
+        cols: int,
+        aAddr: int,
+        bAddr: int,
+        epsilon: float,
+        maxIter: int,
+        tol: float,
+        planOut: int,
+        fOut: int,
+        gOut: int,
+        errorOut: int,
+        itersOut: int,
+        controlAddr: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def SinkhornAssign(
+        self,
+        costsAddr: int,
+        rows: int,
+        cols: int,
+        epsilon: float,
+        maxIter: int,
+        labelsOut: int,
+        controlAddr: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
