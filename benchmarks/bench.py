@@ -26,6 +26,7 @@ NAMES = {
     "0.2.5-batches": "semantic-id 0.2.5, batch_size=2048",
     "faiss-rq": "faiss.ResidualQuantizer, beam 1",
     "faiss-rq-tables": "faiss.ResidualQuantizer, beam 1, use_beam_LUT",
+    "faiss-flat": "faiss.IndexFlatL2",
     "faiss-kmeans": "faiss.Kmeans",
     "faiss-progressive": "faiss.Kmeans, progressive_dim_steps=6",
     "sklearn": "scikit-learn Lloyd, random start",

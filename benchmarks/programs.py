@@ -47,6 +47,14 @@ class SemanticId:
     def decode(self, codes: Codes) -> Floats:
         return self.model.decode(codes)
 
+    def evaluate(self, x: Floats, codes: Codes, **settings: Any) -> dict[str, Any]:
+        values: dict[str, Any] = self.api.evaluate(x, codes, self.model, **settings)
+        return values
+
+    def neighbors(self, x: Floats, codes: Codes, k: int) -> None:
+        """Find the neighbors of all rows, and what `codes` make of them: there is no function for the former alone."""
+        self.api.utils.metrics.recall_at_k(x, codes, k, sample_size=None)
+
     def save(self, path: str) -> None:
         self.model.save(path)
         np.save(path + ".books.npy", np.stack(self.model.codebooks_))
@@ -74,6 +82,23 @@ class SemanticIdBeam(SemanticId):
 
     def encode(self, x: Floats) -> Codes:
         return self.model.encode(x, beam_size=self.beam)
+
+
+class FaissFlat:
+    """faiss.IndexFlatL2: exact neighbors by brute force."""
+
+    package = "faiss-cpu"
+
+    def __init__(self, threads: int) -> None:
+        import faiss
+
+        faiss.omp_set_num_threads(threads)
+        self.api = faiss
+
+    def neighbors(self, x: Floats, codes: Codes, k: int) -> None:
+        index = self.api.IndexFlatL2(x.shape[1])
+        index.add(x)
+        index.search(x, k + 1)  # the row itself is among them
 
 
 class FaissRQ:
@@ -274,6 +299,7 @@ PROGRAMS: dict[str, type[Any]] = {
     "ours-beam": SemanticIdBeam,
     "0.2.5": SemanticId,
     "0.2.5-batches": SemanticIdBatches,
+    "faiss-flat": FaissFlat,
     "faiss-rq": FaissRQ,
     "faiss-rq-tables": FaissRQTables,
     "faiss-beam": FaissRQBeam,

@@ -26,6 +26,7 @@ import measure_growth
 import measure_install
 import measure_kernel
 import measure_memory
+import measure_metrics
 import measure_stream
 import semantic_id
 from bench import HERE, ROOT, Bench, commit
@@ -42,6 +43,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Section | list[Section]]] = {
     "growth": measure_growth.growth,
     "memory": measure_memory.memory,
     "estimate": measure_estimate.estimate,
+    "metrics": measure_metrics.metrics,
     "stream": measure_stream.stream,
     "import": measure_install.imports,
     "wheel": measure_install.wheel,

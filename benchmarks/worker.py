@@ -83,6 +83,25 @@ class Tasks:
             total += float(((self.x[low : low + 4096].astype(np.float64) - decoded) ** 2).sum())
         return total / self.x.size
 
+    def evaluate(self, codes: str, **settings: Any) -> float:
+        """Measure what codes are worth, and return the seconds it took."""
+        array = np.load(codes)
+        start = time.perf_counter()
+        self.values = self.program.evaluate(self.x, array, **settings)
+        return time.perf_counter() - start
+
+    def value(self, name: str, level: int | None = None) -> float:
+        """Return one of the values of the last `evaluate`."""
+        value = self.values[name]
+        return float(value if level is None else value[level])
+
+    def neighbors(self, k: int, codes: str) -> float:
+        """Find the nearest neighbors of all rows, and return the seconds it took."""
+        array = np.load(codes)
+        start = time.perf_counter()
+        self.program.neighbors(self.x, array, k)
+        return time.perf_counter() - start
+
     def save_codes(self, path: str) -> None:
         np.save(path, self.codes.astype(np.int32))
 
