@@ -58,7 +58,7 @@ def test_evaluate_reads_every_format(here, model, name, embeddings):
 
 def test_settings_reach_evaluate(here, model):
     write_ids(here / "ids.npy", model, None)
-    settings = "--k 5 --sample-size all --seed 3 --pairs 100 --model model --threads 1"
+    settings = "--k 5 --sample-size all --seed 3 --n-pairs 100 --model model --threads 1"
     got = json.loads(ok("evaluate", "x.npy", "ids.npy", "--json", *settings.split(), cwd=here))
     want = evaluate(X, model.encode(X), model, k=5, sample_size=None, seed=3, n_pairs=100, full=True)
     assert got == want | {"n_unused_ids": 0}

@@ -198,7 +198,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
             codes,
             model,
             k=arguments.k,
-            n_pairs=arguments.pairs,
+            n_pairs=arguments.n_pairs,
             seed=arguments.seed,
             sample_size=arguments.sample_size,
             full=True,
@@ -235,7 +235,7 @@ def _compare(arguments: argparse.Namespace) -> None:
             )
         x = vectors[[row_of[item] for item in common]]
     values = compare(
-        maps[0], maps[1], x, k=arguments.k, n_pairs=arguments.pairs, seed=arguments.seed,
+        maps[0], maps[1], x, k=arguments.k, n_pairs=arguments.n_pairs, seed=arguments.seed,
         sample_size=arguments.sample_size,
     )  # fmt: skip
     if arguments.json:
@@ -415,7 +415,7 @@ def _add_ids(parser: argparse.ArgumentParser) -> None:
         help="items whose neighbors are looked for, or all (default %(default)s)",
     )
     parser.add_argument(
-        "--pairs", type=_positive, default=2000, metavar="N", help="pairs for the correlation (default %(default)s)"
+        "--n-pairs", type=_positive, default=2000, metavar="N", help="pairs for the correlation (default %(default)s)"
     )
     parser.add_argument("--seed", type=_seed, default=42, metavar="N", help="of what is drawn (default %(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON object; null where a value is not defined")
