@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/semantic-id/semantic-id/core"
+	"github.com/semantic-id/semantic-id/core/internal/f32"
 	"github.com/semantic-id/semantic-id/core/internal/par"
 )
 
@@ -85,14 +86,14 @@ func (s *Solver) iterate(ctx context.Context, stop func(off float64) bool) (off 
 		strange := false
 		for i := lo; i < hi; i++ {
 			kernel := s.kernel[i*k : (i+1)*k]
-			sum := dot(kernel, s.v)
+			sum := f32.Dot64(kernel, s.v)
 			off += math.Abs(float64(s.u[i]*sum) - s.a[i])
 			u := s.a[i] / sum
 			if !(sum > tiny && sum < huge && u > tiny && u < huge) {
 				strange = true
 			}
 			s.nextU[i] = u
-			addTo(sums, kernel, u)
+			f32.AddTimes64(sums, kernel, u)
 		}
 		s.errs[c], s.strange[c] = off, strange
 	})
@@ -188,35 +189,5 @@ func join(sum, most *float64, x, y float64) {
 		*most = y
 	} else {
 		*sum += float64(x * exp(y-*most))
-	}
-}
-
-// dot is the sum of the products of x and y: eight sums, of every eighth, are added up in pairs.
-func dot(x, y []float64) float64 {
-	var s [8]float64
-	y = y[:len(x)]
-	i := 0
-	for ; i+8 <= len(x); i += 8 {
-		p, q := x[i:i+8], y[i:i+8]
-		s[0] += float64(p[0] * q[0])
-		s[1] += float64(p[1] * q[1])
-		s[2] += float64(p[2] * q[2])
-		s[3] += float64(p[3] * q[3])
-		s[4] += float64(p[4] * q[4])
-		s[5] += float64(p[5] * q[5])
-		s[6] += float64(p[6] * q[6])
-		s[7] += float64(p[7] * q[7])
-	}
-	for j := i; j < len(x); j++ {
-		s[j-i] += float64(x[j] * y[j])
-	}
-	return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
-}
-
-// addTo adds w times x to dst.
-func addTo(dst, x []float64, w float64) {
-	dst = dst[:len(x)]
-	for i, v := range x {
-		dst[i] += float64(w * v)
 	}
 }

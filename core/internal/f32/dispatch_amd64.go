@@ -187,3 +187,21 @@ func finiteVectors(x []float32) int {
 	}
 	return 32 * n
 }
+
+func dot64Vectors(sums *[dotLanes]float64, x, y []float64) int {
+	n := len(x) / dotLanes
+	if n == 0 || cpu.Use() == cpu.Generic {
+		return 0
+	}
+	dot64AVX2(&sums[0], &x[0], &y[:len(x)][0], n)
+	return dotLanes * n
+}
+
+func addTimes64Vectors(dst, x []float64, w float64) int {
+	n := len(x) / dotLanes
+	if n == 0 || cpu.Use() == cpu.Generic {
+		return 0
+	}
+	addTimes64AVX2(&dst[:len(x)][0], &x[0], w, n)
+	return dotLanes * n
+}

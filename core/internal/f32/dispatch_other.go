@@ -30,3 +30,6 @@ func subVectors(x, y []float32) int                          { return 0 }
 func addVectors(x, y []float32) int                          { return 0 }
 func add64Vectors(dst []float64, x []float32, w float64) int { return 0 }
 func finiteVectors(x []float32) int                          { return 0 }
+
+func dot64Vectors(sums *[dotLanes]float64, x, y []float64) int { return 0 }
+func addTimes64Vectors(dst, x []float64, w float64) int        { return 0 }

@@ -9798,6 +9798,70 @@ loop:
 	VZEROUPPER
 	RET
 
+// func dot64AVX2(sums *float64, x *float64, y *float64, n int)
+// Requires: AVX
+TEXT ·dot64AVX2(SB), NOSPLIT, $0-32
+	MOVQ   sums+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   n+24(FP), BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+loop:
+	VMOVUPD (CX), Y4
+	VMULPD  (DX), Y4, Y4
+	VADDPD  Y4, Y0, Y0
+	VMOVUPD 32(CX), Y4
+	VMULPD  32(DX), Y4, Y4
+	VADDPD  Y4, Y1, Y1
+	VMOVUPD 64(CX), Y4
+	VMULPD  64(DX), Y4, Y4
+	VADDPD  Y4, Y2, Y2
+	VMOVUPD 96(CX), Y4
+	VMULPD  96(DX), Y4, Y4
+	VADDPD  Y4, Y3, Y3
+	ADDQ    $0x00000080, CX
+	ADDQ    $0x00000080, DX
+	DECQ    BX
+	JNZ     loop
+	VMOVUPD Y0, (AX)
+	VMOVUPD Y1, 32(AX)
+	VMOVUPD Y2, 64(AX)
+	VMOVUPD Y3, 96(AX)
+	VZEROUPPER
+	RET
+
+// func addTimes64AVX2(dst *float64, x *float64, w float64, n int)
+// Requires: AVX
+TEXT ·addTimes64AVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+24(FP), DX
+	VBROADCASTSD w+16(FP), Y0
+
+loop:
+	VMULPD  (CX), Y0, Y1
+	VADDPD  (AX), Y1, Y1
+	VMOVUPD Y1, (AX)
+	VMULPD  32(CX), Y0, Y1
+	VADDPD  32(AX), Y1, Y1
+	VMOVUPD Y1, 32(AX)
+	VMULPD  64(CX), Y0, Y1
+	VADDPD  64(AX), Y1, Y1
+	VMOVUPD Y1, 64(AX)
+	VMULPD  96(CX), Y0, Y1
+	VADDPD  96(AX), Y1, Y1
+	VMOVUPD Y1, 96(AX)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000080, CX
+	DECQ    DX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
 // func rowTileAVX512x1(dst *float32, panel *float32, rows *float32, ld int, dim int, stride int)
 // Requires: AVX, AVX512F
 TEXT ·rowTileAVX512x1(SB), NOSPLIT, $0-48

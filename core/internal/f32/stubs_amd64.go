@@ -300,6 +300,16 @@ func add64AVX2(dst *float64, x *float32, w float64, n int)
 //go:noescape
 func timesZeroAVX2(x *float32, n int) float32
 
+// dot64AVX2 writes sixteen sums, of every sixteenth product, for n times sixteen elements.
+//
+//go:noescape
+func dot64AVX2(sums *float64, x *float64, y *float64, n int)
+
+// addTimes64AVX2 adds w times x to dst, for n times sixteen elements.
+//
+//go:noescape
+func addTimes64AVX2(dst *float64, x *float64, w float64, n int)
+
 // rowTileAVX512x1 is rowTile for 1 rows and panels of 32 centroids.
 //
 //go:noescape

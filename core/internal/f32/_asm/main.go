@@ -47,6 +47,7 @@ func main() {
 	listAtMost()
 	prefetch()
 	elementwise()
+	doubles()
 	beam()
 	Generate()
 }
