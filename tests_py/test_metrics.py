@@ -306,6 +306,26 @@ def test_mapped_and_large_embeddings(tmp_path, monkeypatch):
     assert evaluate(np.load(tmp_path / "x.npy", mmap_mode="r"), CODES) == evaluate(X, CODES)
 
 
+def test_a_mapped_file_that_is_shortened(tmp_path, python):
+    """Reading past its end is an error, not the end of the process."""
+    np.save(tmp_path / "x.npy", np.ones((20_000, 24), np.float32))
+    said = python(
+        f"""
+        import numpy as np
+        from semantic_id import evaluate
+        path = {str(tmp_path / "x.npy")!r}
+        x = np.load(path, mmap_mode="r")
+        with open(path, "r+b") as file:
+            file.truncate(100_000)
+        try:
+            evaluate(x, np.arange(len(x))[:, None])
+        except OSError as error:
+            print(error)
+        """
+    )
+    assert "rows became unreadable: the file they are mapped from was shortened" in said
+
+
 # Bad input.
 
 
@@ -348,7 +368,7 @@ def test_one_row_and_two():
 def test_other_refusals():
     bad, codes = X.copy(), CODES.copy()
     bad[7, 1], codes[3, 1] = np.nan, -1
-    with pytest.raises(ValueError, match=r"NaN or Inf.*row 7"):
+    with pytest.raises(ValueError, match=r"NaN or Inf.*row 7;"):
         evaluate(bad, CODES)
     for wrong in ({"seed": -1}, {"seed": None}, {"n_pairs": 0}, {"sample_size": 0}):
         with pytest.raises(ValueError, match=f"{next(iter(wrong))}="):

@@ -14,6 +14,19 @@ const (
 	DistanceHamming             // levels that differ
 )
 
+// MetricsCheckFinite returns KindNotFinite, with the first row, if x, float32 (rows, dim), holds NaN or infinity.
+func MetricsCheckFinite(xAddr uint64, rows, dim int64, controlAddr uint64, errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		x, err := matrix(xAddr, rows, dim)
+		if err != nil {
+			return err
+		}
+		ctx, stop := controlAt(controlAddr).context()
+		defer stop()
+		return metrics.CheckFinite(ctx, x)
+	})
+}
+
 // MetricsRank compares, for rows of x, float32 (rows, dim) and finite, the k nearest rows with the k nearest in codes,
 // int32 (rows, levels). queriesAddr holds the numbers of the queries' rows, int64. It writes four float64: recall, NDCG,
 // and both in expectation over rows that tie in codes. ControlDone counts queries.

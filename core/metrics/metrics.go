@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"sync/atomic"
 
 	"github.com/semantic-id/semantic-id/core"
 	"github.com/semantic-id/semantic-id/core/internal/f32"
@@ -78,6 +79,26 @@ func checkRows(what string, which []int64, n int) error {
 		}
 	}
 	return nil
+}
+
+// CheckFinite returns a core.ErrNotFinite that names the first row of x which holds NaN or infinity.
+func CheckFinite(ctx context.Context, x core.Matrix) (err error) {
+	defer fault.Panic()()
+	defer fault.Recover(&err, x.Data)
+	if err := x.Check(); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	const chunk = 1024
+	var found atomic.Bool
+	err = par.Chunks(ctx, x.Rows, chunk, func(_, lo, hi int) {
+		if f32.NotFinite(x.Slice(lo, hi).Data) >= 0 {
+			found.Store(true)
+		}
+	})
+	if err == nil && found.Load() {
+		err = x.CheckFinite()
+	}
+	return err
 }
 
 // Neighbors returns the k rows of x nearest to each of the query rows, nearest first, ties by index, without the query

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/semantic-id/semantic-id/core"
@@ -415,6 +416,17 @@ func TestSumSquares(t *testing.T) {
 		if got, err := SumSquares(context.Background(), x, y, metric); err != nil || math.Abs(got-want) > 1e-6 {
 			t.Errorf("%v: %v, %v; want %v", metric, got, err, want)
 		}
+	}
+}
+
+func TestCheckFinite(t *testing.T) {
+	x, _ := made(1, 5000, 3, 1, 2)
+	if err := CheckFinite(context.Background(), x); err != nil {
+		t.Error(err)
+	}
+	x.Row(4321)[1], x.Row(1234)[2] = float32(math.NaN()), float32(math.Inf(-1))
+	if err := CheckFinite(context.Background(), x); !errors.Is(err, core.ErrNotFinite) || !strings.Contains(err.Error(), "row 1234;") {
+		t.Error(err)
 	}
 }
 

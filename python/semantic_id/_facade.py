@@ -137,6 +137,10 @@ class Facade(Protocol):
         errLen: int,
     ) -> int: ...
 
+    def MetricsCheckFinite(
+        self, xAddr: int, rows: int, dim: int, controlAddr: int, errAddr: int, errLen: int
+    ) -> int: ...
+
     def MetricsRank(
         self,
         xAddr: int,

@@ -15,6 +15,11 @@ from ._native import _address, call
 Rows = npt.NDArray[np.int64]  # numbers of rows
 
 
+def check_finite(x: FloatMatrix) -> None:
+    """Raise a ValueError that names the first row of `x` holding NaN or infinity."""
+    call(_native._lib.MetricsCheckFinite, _address(x), *x.shape, 0)
+
+
 class Ranking(NamedTuple):
     """What `rank` measures, each the mean over the queries."""
 

@@ -175,7 +175,9 @@ def drift(model: Any, X_new: Any, X: Any = None) -> dict[str, Any]:
     X_new : array-like of shape (n_new, n_features)
         New embeddings.
     X : array-like of shape (n_samples, n_features), default=None
-        Those of the fit, or as many of them as there are; what needs the codes of training is left out without.
+        Those of the fit, or as many of them as there are; what needs the codes of training is left out without. A
+        model with balanced clusters knows the error of its balanced codes, which is higher than that of `encode`: with
+        one of those give `X`.
 
     Returns
     -------

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _native_metrics
-from .._arrays import CodeMatrix, FloatMatrix, as_codes, as_matrix, check_finite, is_float32, to_float32
+from .._arrays import CodeMatrix, FloatMatrix, as_codes, as_matrix, is_float32, to_float32
 from .._large import is_large, large_to_float32
 from .._native import DISTANCES, METRICS
 from .._params import check_choice, check_int
@@ -860,7 +860,7 @@ def _as_both(X: Any, codes: Any) -> tuple[FloatMatrix, CodeMatrix]:
         raise ShapeMismatchError(f"X has {len(array)} rows, codes have {len(c)}: want one row of codes for each of X")
     if not is_float32(array):
         return (large_to_float32 if is_large(array) else to_float32)(array), c
-    check_finite(array)
+    _native_metrics.check_finite(array)
     return array, c
 
 
