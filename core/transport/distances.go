@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -167,7 +166,7 @@ func (s *scorer) offers(row, products []float32) ([]offer, bool) {
 }
 
 // error bounds by how much a score may differ from half of what the row costs in the column, price included, as float64
-// has it, and a number that is the same for all columns. It is +Inf or NaN where float32 may overflow, or the row is not finite.
+// has it, and a number that is the same for all columns, or what counts as the same (see sameShare). It is +Inf or NaN where float32 may overflow, or the row is not finite.
 //
 // Let u = 2^-24, x the norm of the row, c the largest of a centroid and h the largest of half: the product is off by
 // DotError, half by u h, and the sum of the two by u (xc + h). On the other side the distance in float64 is off by
@@ -177,7 +176,7 @@ func (s *scorer) error(sqNorm float64) float64 {
 	x := math.Sqrt(sqNorm)
 	share, tiny := f32.DotError(s.rows.Dim())
 	n := x + s.norm
-	return ((share+u)*x*s.norm + 2*u*s.most + float64(s.rows.Dim()+10)*0x1p-53*(n*n+s.most) + tiny) * (1 + 0x1p-10)
+	return sameShare*n*n + ((share+u)*x*s.norm+2*u*s.most+float64(s.rows.Dim()+10)*0x1p-53*(n*n+s.most)+tiny)*(1+0x1p-10)
 }
 
 // inWindow lists the columns whose scores, off by e at most, leave it open whether they are in the window, and those that are.
@@ -207,25 +206,4 @@ func (s *scorer) inWindow(e float64) []int32 {
 		}
 	}
 	return s.near
-}
-
-// ranks is memory to find the n-th smallest of a few.
-type ranks[T cmp.Ordered] []T
-
-// nth is the n-th smallest of v, counted from 0, which must have as many.
-func (r *ranks[T]) nth(v []T, n int) T {
-	least := append((*r)[:0], v[:n+1]...)
-	slices.Sort(least)
-	for _, x := range v[n+1:] {
-		if x < least[n] {
-			i := n
-			for i > 0 && x < least[i-1] {
-				least[i] = least[i-1]
-				i--
-			}
-			least[i] = x
-		}
-	}
-	*r = least
-	return least[n]
 }

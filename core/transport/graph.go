@@ -19,6 +19,7 @@ type graph struct {
 	sizes  Sizes
 	offers [][]offer // of each row
 	column []int32   // of each row
+	paid   []float64 // what each row costs where it is
 	price  []float64 // of each node
 	count  []int     // rows in each column
 	load   []int     // what each column is to hold
@@ -60,15 +61,15 @@ func (g *graph) canHoldLess(j int32) bool { return g.load[j] > g.sizes.Lower[j] 
 // newGraph has each row in its cheapest column.
 func newGraph(k int, s Sizes, prices []float64, offers [][]offer) *graph {
 	g := &graph{
-		k: k, sizes: s, offers: offers, column: make([]int32, len(offers)), price: make([]float64, k+1),
+		k: k, sizes: s, offers: offers, column: make([]int32, len(offers)), paid: make([]float64, len(offers)), price: make([]float64, k+1),
 		count: make([]int, k), load: make([]int, k), excess: make([]int, k+1),
 		dist: make([]float64, k+1), from: make([]int32, k+1),
 	}
 	copy(g.price, prices)
 	for i := range offers {
-		j := g.best(i)
-		g.column[i] = j
-		g.count[j]++
+		o := g.draw(i)
+		g.column[i], g.paid[i] = o.column, o.cost
+		g.count[o.column]++
 	}
 	spare := -len(offers)
 	for j, p := range prices {
@@ -92,25 +93,30 @@ func newGraph(k int, s Sizes, prices []float64, offers [][]offer) *graph {
 	return g
 }
 
-// best is the column that costs row i least, prices included, the first of equal ones.
-func (g *graph) best(i int) int32 {
-	best, at := math.Inf(1), int32(-1)
+// best is the offer that costs row i least, prices included, the first of equal ones.
+func (g *graph) best(i int) offer {
+	best, at := math.Inf(1), offer{}
 	for _, o := range g.offers[i] {
-		if v := o.cost + g.price[o.column]; v < best || v == best && o.column < at {
-			best, at = v, o.column
+		if v := o.cost + g.price[o.column]; v < best {
+			best, at = v, o
 		}
 	}
 	return at
 }
 
-// cost is what row i pays in the column where it is.
-func (g *graph) cost(i int32) float64 {
+// draw is the same, but one drawn of those that cost the same, so that copies of rows do not all begin in one column.
+func (g *graph) draw(i int) offer {
+	best := g.best(i)
+	most := best.cost + g.price[best.column] + sameShare*math.Abs(best.cost)
+	least := mixed(int32(i), best.column)
 	for _, o := range g.offers[i] {
-		if o.column == g.column[i] {
-			return o.cost
+		if o.cost+g.price[o.column] <= most {
+			if d := mixed(int32(i), o.column); d < least {
+				least, best = d, o
+			}
 		}
 	}
-	panic(fmt.Sprintf("transport: row %d is in column %d, which it was not offered", i, g.column[i]))
+	return best
 }
 
 // surplus is how many rows are where there are too many.
@@ -136,13 +142,11 @@ next:
 		all = append(all, o)
 	}
 	g.offers[i] = all
-	u, v := g.column[i], g.best(int(i))
-	was := g.cost(i) + g.price[u]
-	g.column[i] = v
-	if !(g.cost(i)+g.price[v] < was) {
-		v = u
+	u, v := g.column[i], g.column[i]
+	if o := g.best(int(i)); o.cost+g.price[o.column] < g.paid[i]+g.price[u] {
+		v = o.column
+		g.column[i], g.paid[i] = v, o.cost
 	}
-	g.column[i] = v
 	if u != v {
 		g.count[u]--
 		g.count[v]++
@@ -213,6 +217,11 @@ func (g *graph) shift(p step) {
 		g.edges.loaded(p.u)
 	default:
 		g.column[p.row] = p.v
+		for _, o := range g.offers[p.row] {
+			if o.column == p.v {
+				g.paid[p.row] = o.cost
+			}
+		}
 		g.count[p.u]--
 		g.count[p.v]++
 		g.edges.closed(p.row, p.u)

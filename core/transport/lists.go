@@ -60,7 +60,7 @@ func (l *lists) cheapest(u, v int32) (row int32, cost float64) {
 		return -1, cost
 	}
 	for i := l.first[u]; i >= 0; i = l.next[i] {
-		own := g.cost(i)
+		own := g.paid[i]
 		for _, o := range g.offers[i] {
 			if d := o.cost - own; o.column == v && (d < cost || d == cost && i < row) {
 				row, cost = i, d
@@ -84,7 +84,7 @@ func (l *lists) each(u int32, f func(v int32, cost float64)) {
 		f(int32(g.k), 0)
 	}
 	for i := l.first[u]; i >= 0; i = l.next[i] {
-		own := g.cost(i)
+		own := g.paid[i]
 		for _, o := range g.offers[i] {
 			if o.column != u {
 				f(o.column, o.cost-own)

@@ -47,15 +47,16 @@ func offersTo(ctx context.Context, src source, rows []int32, prices []float64, w
 	type worker struct {
 		offering func(rows []int32, found func(r int, offers []offer)) error
 		slab     []offer
+		cutter   cutter
 	}
 	workers := make([]worker, par.Threads())
 	err = par.Chunks(ctx, len(rows), offerRows, func(number, lo, hi int) {
 		m := &workers[number]
 		if m.offering == nil {
-			m.offering = src.offering(prices, w)
+			m.offering, m.cutter = src.offering(prices, w), cutter{window: w, prices: prices}
 		}
 		bad[lo/offerRows] = m.offering(rows[lo:hi], func(r int, offers []offer) {
-			offers, rest[lo+r] = w.cut(offers, prices)
+			offers, rest[lo+r] = m.cutter.cut(rows[lo+r], offers)
 			if cap(m.slab)-len(m.slab) < len(offers) {
 				m.slab = make([]offer, 0, max(slabRoom, len(offers)))
 			}
@@ -75,26 +76,96 @@ func offersTo(ctx context.Context, src source, rows []int32, prices []float64, w
 	return of, rest, nil
 }
 
-// cut leaves the offers in the window, and says what the others cost at least.
-func (w window) cut(offers []offer, prices []float64) ([]offer, float64) {
-	if w.all(len(offers)) {
+// sameShare is how far apart two costs of a row may be, prices included, to count as the same, as a share of the lesser cost: what
+// rounding makes of equal ones. It is far less than the gap that a solution may have.
+const sameShare = 1e-13
+
+// cutter is what one goroutine cuts offers with.
+type cutter struct {
+	window
+	prices []float64
+	values []float64
+	draws  []uint64
+	ranks  ranks[float64]
+	order  ranks[uint64]
+}
+
+// cut leaves the offers to a row that are in the window, and says what the others cost at least. Of columns that cost the
+// same, the row's number decides which: copies of a row, or of a column, are offered different columns.
+func (c *cutter) cut(row int32, offers []offer) ([]offer, float64) {
+	if c.all(len(offers)) {
 		return offers, math.Inf(1)
 	}
-	value := func(o offer) float64 { return o.cost + prices[o.column] }
-	least := math.Inf(1)
-	for _, o := range offers {
-		least = min(least, value(o))
+	value := func(o offer) float64 { return o.cost + c.prices[o.column] }
+	best := 0
+	for x, o := range offers {
+		if value(o) < value(offers[best]) {
+			best = x
+		}
 	}
-	rest := least + w.width
+	offers[0], offers[best] = offers[best], offers[0] // it stays in
+	rest := value(offers[0]) + c.width
 	offers = slices.DeleteFunc(offers, func(o offer) bool { return value(o) > rest })
-	if len(offers) > w.most {
-		slices.SortFunc(offers, func(a, b offer) int {
-			return cmp.Or(cmp.Compare(value(a), value(b)), cmp.Compare(a.column, b.column))
-		})
-		rest = value(offers[w.most])
-		offers = offers[:w.most]
+	if len(offers) <= c.most {
+		return offers, rest
 	}
-	return offers, rest
+	c.values, c.draws = c.values[:0], c.draws[:0]
+	for _, o := range offers {
+		c.values = append(c.values, value(o))
+	}
+	last, same := c.ranks.nth(c.values, c.most-1), sameShare*math.Abs(offers[0].cost)
+	n, drawn := 1, uint64(math.MaxUint64) // of those that cost the same as the last, the ones with lower draws are in
+	for x, o := range offers[1:] {
+		if v := c.values[1+x]; v < last-same {
+			n++
+		} else if v <= last+same {
+			c.draws = append(c.draws, mixed(row, o.column))
+		}
+	}
+	if len(c.draws) > c.most-n {
+		drawn = c.order.nth(c.draws, c.most-n)
+	}
+	rest, n = math.Inf(1), 1
+	for x, o := range offers[1:] {
+		v := c.values[1+x]
+		if n < c.most && (v < last-same || v <= last+same && mixed(row, o.column) < drawn) {
+			offers[n] = o
+			n++
+		} else {
+			rest = min(rest, v)
+		}
+	}
+	return offers[:n], rest
+}
+
+// ranks is memory to find the n-th smallest of a few.
+type ranks[T cmp.Ordered] []T
+
+// nth is the n-th smallest of v, counted from 0, which must have as many.
+func (r *ranks[T]) nth(v []T, n int) T {
+	least := append((*r)[:0], v[:n+1]...)
+	slices.Sort(least)
+	for _, x := range v[n+1:] {
+		if x < least[n] {
+			i := n
+			for i > 0 && x < least[i-1] {
+				least[i] = least[i-1]
+				i--
+			}
+			least[i] = x
+		}
+	}
+	*r = least
+	return least[n]
+}
+
+// mixed is a number that looks drawn for each pair (the finalizer of SplitMix64: Steele, Lea, Flood, OOPSLA 2014).
+func mixed(a, b int32) uint64 {
+	z := uint64(a)<<32 | uint64(uint32(b))
+	z += 0x9e3779b97f4a7c15
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
 }
 
 // all tells whether nothing is outside the window.

@@ -50,7 +50,7 @@ func newPairs(g *graph) *pairs {
 	}
 	for i, offers := range g.offers {
 		u := g.column[i]
-		cost := g.cost(int32(i))
+		cost := g.paid[i]
 		for _, o := range offers {
 			if o.column != u {
 				x := int(u)*k + int(o.column)
@@ -119,7 +119,7 @@ func take(h []move) []move {
 }
 
 func (p *pairs) opened(i, j int32) {
-	cost := p.g.cost(i)
+	cost := p.g.paid[i]
 	for _, o := range p.g.offers[i] {
 		if o.column != j {
 			x, m := int(j)*p.g.k+int(o.column), move{o.cost - cost, i}

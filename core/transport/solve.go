@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"math/rand/v2"
@@ -27,7 +28,7 @@ var limits = struct {
 
 const (
 	growth      = 4       // how many times as many rows the next sample has
-	mostInvited = 1 << 22 // costs that invite looks at at once
+	mostInvited = 1 << 28 // costs that invite looks at, at most
 	closeGap    = 1e-12   // the largest gap for which prices are left as they have grown
 )
 
@@ -222,44 +223,65 @@ func (m *matching) invite(ctx context.Context, rows []int32) (bool, error) {
 	if len(lacking) == 0 || len(lacking) > mostInvited/len(rows) {
 		return false, nil
 	}
-	costs := make([]float64, len(lacking)*len(rows))
-	workers := make([]func(dst []float64, i int32), par.Threads())
-	err := par.Chunks(ctx, len(rows), offerRows, func(worker, lo, hi int) {
-		if workers[worker] == nil {
-			workers[worker] = m.p.costs.paying(lacking)
+	type worker struct {
+		paying func(dst []float64, i int32)
+		costs  []float64
+		best   [][]guest // of each lacking column
+	}
+	workers := make([]worker, par.Threads())
+	err := par.Chunks(ctx, len(rows), offerRows, func(number, lo, hi int) {
+		w := &workers[number]
+		if w.paying == nil {
+			w.paying, w.costs, w.best = m.p.costs.paying(lacking), make([]float64, len(lacking)), make([][]guest, len(lacking))
 		}
-		for x := lo; x < hi; x++ {
-			workers[worker](costs[x*len(lacking):(x+1)*len(lacking)], m.rows[rows[x]])
+		for _, i := range rows[lo:hi] {
+			own := g.paid[i] + g.price[g.column[i]]
+			w.paying(w.costs, m.rows[i])
+			for y, c := range w.costs {
+				if !math.IsInf(c, 1) {
+					w.best[y] = append(w.best[y], guest{c - own, c, mixed(i, lacking[y]), i})
+					if most := g.guests(lacking[y]); len(w.best[y]) >= 2*most {
+						w.best[y] = fewest(w.best[y], most)
+					}
+				}
+			}
 		}
 	})
 	if err != nil {
 		return false, err
 	}
-	own := make([]float64, len(rows))
-	for x, i := range rows {
-		own[x] = g.cost(i) + g.price[g.column[i]]
-	}
 	invited := false
 	for y, j := range lacking {
-		want := 8 - 2*min(0, g.excess[j])
-		var best []move // the dearest first, which gives way
-		for x := range rows {
-			c := costs[x*len(lacking)+y]
-			if math.IsInf(c, 1) {
-				continue
-			}
-			best = add(best, move{own[x] - c, -int32(x)})
-			if len(best) > want {
-				best = take(best)
+		var all []guest
+		for _, w := range workers {
+			if w.best != nil {
+				all = append(all, w.best[y]...)
 			}
 		}
-		for _, b := range best {
-			x := int(-b.row)
-			g.widen(rows[x], []offer{{costs[x*len(lacking)+y], j}})
+		for _, b := range fewest(all, g.guests(j)) {
+			g.widen(b.row, []offer{{b.cost, j}})
 			invited = true
 		}
 	}
 	return invited, nil
+}
+
+// guest is a row that may be offered a column, what it costs there, and that less what it costs where it is, prices included.
+type guest struct {
+	more, cost float64
+	drawn      uint64 // equal ones come in this order
+	row        int32
+}
+
+// guests is how many rows to invite to column j.
+func (g *graph) guests(j int32) int { return 8 + 2*max(0, -g.excess[j]) }
+
+// fewest leaves so many guests, those to whom it costs least more.
+func fewest(guests []guest, most int) []guest {
+	slices.SortFunc(guests, func(a, b guest) int {
+		return cmp.Or(cmp.Compare(a.more, b.more), cmp.Compare(a.drawn, b.drawn), cmp.Compare(a.row, b.row))
+	})
+	return guests[:min(most, len(guests))]
 }
 
 // confined lists the rows in columns that the last search came to which might go elsewhere if they were offered more.
@@ -292,7 +314,8 @@ func (m *matching) open() []int32 {
 	var open []int32
 	g, fallen := m.graph, m.fallen()
 	for i, rest := range m.rest {
-		if j := g.column[i]; g.cost(int32(i))+g.price[j] > rest+fallen[m.then[i]] {
+		cost := g.paid[i]
+		if cost+g.price[g.column[i]] > rest+fallen[m.then[i]]+sameShare*math.Abs(cost) {
 			open = append(open, int32(i))
 		}
 	}
