@@ -107,7 +107,7 @@ func (g *graph) best(i int) offer {
 // draw is the same, but one drawn of those that cost the same, so that copies of rows do not all begin in one column.
 func (g *graph) draw(i int) offer {
 	best := g.best(i)
-	most := best.cost + g.price[best.column] + sameShare*math.Abs(best.cost)
+	most := best.cost + g.price[best.column] + float64(sameShare*math.Abs(best.cost))
 	least := mixed(int32(i), best.column)
 	for _, o := range g.offers[i] {
 		if o.cost+g.price[o.column] <= most {

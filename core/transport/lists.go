@@ -93,6 +93,20 @@ func (l *lists) each(u int32, f func(v int32, cost float64)) {
 	}
 }
 
+// relax takes into account that the path by u to v is d long.
+func (l *lists) relax(u, v int32, d float64) {
+	g := l.g
+	d = max(d, g.dist[u]) // rounding may make it less
+	if l.done[v] || !(d < g.dist[v]) {
+		return
+	}
+	if math.IsInf(g.dist[v], 1) {
+		l.touched = append(l.touched, v)
+	}
+	g.dist[v], g.from[v] = d, u
+	l.queue = add(l.queue, move{d, v})
+}
+
 func (l *lists) search(s int32) int32 {
 	g := l.g
 	for _, v := range l.touched {
@@ -111,18 +125,22 @@ func (l *lists) search(s int32) int32 {
 		}
 		l.done[u] = true
 		g.order = append(g.order, u)
-		here := g.dist[u]
-		base := here - g.price[u]
-		l.each(u, func(v int32, cost float64) {
-			d := max(here, cost+(g.price[v]+base)) // rounding may make it less
-			if d < g.dist[v] {
-				if math.IsInf(g.dist[v], 1) {
-					l.touched = append(l.touched, v)
+		base := g.dist[u] - g.price[u]
+		if int(u) == g.k {
+			l.each(u, func(v int32, cost float64) { l.relax(u, v, cost+(g.price[v]+base)) })
+			continue
+		}
+		if g.canHoldMore(u) {
+			l.relax(u, int32(g.k), g.price[g.k]+base)
+		}
+		for i := l.first[u]; i >= 0; i = l.next[i] {
+			here := base - g.paid[i]
+			for _, o := range g.offers[i] {
+				if d := o.cost + (g.price[o.column] + here); d < g.dist[o.column] && !l.done[o.column] {
+					l.relax(u, o.column, d)
 				}
-				g.dist[v], g.from[v] = d, u
-				l.queue = add(l.queue, move{d, v})
 			}
-		})
+		}
 	}
 	return -1
 }

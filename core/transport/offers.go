@@ -113,7 +113,7 @@ func (c *cutter) cut(row int32, offers []offer) ([]offer, float64) {
 	for _, o := range offers {
 		c.values = append(c.values, value(o))
 	}
-	last, same := c.ranks.nth(c.values, c.most-1), sameShare*math.Abs(offers[0].cost)
+	last, same := c.ranks.nth(c.values, c.most-1), float64(sameShare*math.Abs(offers[0].cost))
 	n, drawn := 1, uint64(math.MaxUint64) // of those that cost the same as the last, the ones with lower draws are in
 	for x, o := range offers[1:] {
 		if v := c.values[1+x]; v < last-same {

@@ -28,6 +28,8 @@ var limits = struct {
 
 const (
 	growth      = 4       // how many times as many rows the next sample has
+	fewRows     = 16      // with fewer rows a column than this, columns compete for single rows, which are offered
+	manyOffers  = 8       // so many times as many
 	mostInvited = 1 << 28 // costs that invite looks at, at most
 	closeGap    = 1e-12   // the largest gap for which prices are left as they have grown
 )
@@ -37,7 +39,11 @@ const (
 func (p *problem) solve(ctx context.Context, prices []float64, warm *Solution) (*Solution, error) {
 	w := window{math.Inf(1), p.k}
 	if p.n > limits.few/p.k {
-		w.most = min(p.k, limits.most)
+		w.most = limits.most
+		if p.n < fewRows*p.k {
+			w.most *= manyOffers
+		}
+		w.most = min(p.k, w.most)
 		reach, err := p.samples(ctx, prices, warm != nil)
 		switch {
 		case err != nil:
@@ -95,7 +101,7 @@ func (p *problem) samples(ctx context.Context, prices []float64, good bool) (rea
 			// With the best prices there are, by chance, some 0.4 root(m k) rows too many in columns. A sample is worth while if
 			// more of all rows have to be moved than would be after it.
 			many, chance := float64(g.graph.surplus()), 0.16*float64(m)*float64(p.k)
-			if max(0, many*many-chance)*float64(p.n)/float64(m) < 4*chance {
+			if max(0, float64(many*many)-chance)*float64(p.n)/float64(m) < 4*chance {
 				return 0, nil
 			}
 		}
@@ -128,10 +134,11 @@ type matching struct {
 	rows  []int32
 	graph *graph
 	w     window
-	rest  []float64   // of each row: what a column it was not offered costs at least, with
-	then  []int32     // these
-	price [][]float64 // prices
-	first []float64
+	first []float64 // the prices at the start
+	// Row i was last made offers at prices price[then[i]], and what it was not offered cost at least rest[i] with them.
+	rest  []float64
+	then  []int32
+	price [][]float64
 }
 
 // start has each of the rows in its cheapest column.
@@ -315,7 +322,7 @@ func (m *matching) open() []int32 {
 	g, fallen := m.graph, m.fallen()
 	for i, rest := range m.rest {
 		cost := g.paid[i]
-		if cost+g.price[g.column[i]] > rest+fallen[m.then[i]]+sameShare*math.Abs(cost) {
+		if cost+g.price[g.column[i]] > rest+fallen[m.then[i]]+float64(sameShare*math.Abs(cost)) {
 			open = append(open, int32(i))
 		}
 	}

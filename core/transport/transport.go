@@ -6,7 +6,11 @@
 // less. Costs are taken and summed in float64. Equal input gives equal output on any number of threads and every CPU.
 //
 // Method: successive shortest paths on a graph of the columns alone, where the edge from j to l is the cheapest move of a
-// row from j to l (Ahuja, Magnanti, Orlin, Network Flows, 1993, section 9.7).
+// row from j to l (Ahuja, Magnanti, Orlin, Network Flows, 1993, section 9.7). Rows are offered the few columns that are near
+// their cheapest, prices included; at the end a bound tells which rows must be offered more (column generation), so memory
+// goes with the rows and the square of the columns, up to 1,024 of these, and with the rows and columns beyond. From cold, prices
+// come from samples of the rows, each four times as large as the one before: what is left to move then is what chance
+// makes of a sample.
 package transport
 
 import (
