@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"sync"
 	"sync/atomic"
 
 	"github.com/semantic-id/semantic-id/core"
@@ -105,38 +106,61 @@ func CheckFinite(ctx context.Context, x core.Matrix) (err error) {
 // itself: ids[i*k:][:k] are those of queries[i], dists their squared Euclidean distances. x must be finite. progress, if
 // not nil, is called from several goroutines with the queries done so far.
 func Neighbors(ctx context.Context, x core.Matrix, queries []int64, k int, progress func(done int)) (ids []int32, dists []float64, err error) {
-	defer fault.Panic()()
-	defer fault.Recover(&err, x.Data)
-	if err := x.Check(); err != nil {
-		return nil, nil, fmt.Errorf("metrics: %w", err)
-	}
-	if k < 1 || k >= x.Rows {
-		return nil, nil, fmt.Errorf("metrics: %w: k is %d, want 1 to %d, one less than there are rows", core.ErrParam, k, x.Rows-1)
-	}
-	if x.Rows > math.MaxInt32 {
-		return nil, nil, fmt.Errorf("metrics: %w: %d rows, want at most %d", core.ErrShape, x.Rows, math.MaxInt32)
-	}
-	if err := checkRows("query", queries, x.Rows); err != nil {
-		return nil, nil, err
-	}
-	search := f32.NewNeighbors(x.Data, x.Cols)
-	if err := par.Chunks(ctx, search.Blocks(), 1, func(_, lo, _ int) { search.Prepare(lo) }); err != nil {
+	if err := checkNeighbors(x, queries, k); err != nil {
 		return nil, nil, err
 	}
 	ids, dists = make([]int32, len(queries)*k), make([]float64, len(queries)*k)
-	scratch := make([][]float32, par.Threads())
-	var done counter
-	err = par.Chunks(ctx, len(queries), queryChunk(len(queries)), func(worker, lo, hi int) {
-		rows, skip := scratch[worker][:0], make([]int32, hi-lo)
-		for i, q := range queries[lo:hi] {
-			rows = append(rows, x.Row(int(q))...)
-			skip[i] = int32(q)
-		}
-		scratch[worker] = rows
-		search.Search(ids[lo*k:hi*k], dists[lo*k:hi*k], rows, skip, k)
-		done.add(hi-lo, progress)
+	err = eachNeighbors(ctx, x, queries, k, progress, func(lo, hi int, some []int32, far []float64) {
+		copy(ids[lo*k:hi*k], some)
+		copy(dists[lo*k:hi*k], far)
 	})
 	return ids, dists, err
+}
+
+func checkNeighbors(x core.Matrix, queries []int64, k int) error {
+	if err := x.Check(); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	if k < 1 || k >= x.Rows {
+		return fmt.Errorf("metrics: %w: k is %d, want 1 to %d, one less than there are rows", core.ErrParam, k, x.Rows-1)
+	}
+	if x.Rows > math.MaxInt32 {
+		return fmt.Errorf("metrics: %w: %d rows, want at most %d", core.ErrShape, x.Rows, math.MaxInt32)
+	}
+	return checkRows("query", queries, x.Rows)
+}
+
+// eachNeighbors calls f, from several goroutines, with the neighbors of queries lo to hi-1, which are overwritten after it.
+func eachNeighbors(ctx context.Context, x core.Matrix, queries []int64, k int, progress func(done int),
+	f func(lo, hi int, ids []int32, dists []float64)) (err error) {
+	defer fault.Panic()()
+	defer fault.Recover(&err, x.Data)
+	search := f32.NewNeighbors(x.Data, x.Cols)
+	if err := par.Chunks(ctx, search.Blocks(), 1, func(_, lo, _ int) { search.Prepare(lo) }); err != nil {
+		return err
+	}
+	type scratch struct {
+		rows  []float32
+		skip  []int32
+		ids   []int32
+		dists []float64
+	}
+	chunk := queryChunk(len(queries))
+	pool := sync.Pool{New: func() any { return &scratch{ids: make([]int32, chunk*k), dists: make([]float64, chunk*k)} }}
+	var done counter
+	return par.Chunks(ctx, len(queries), chunk, func(_, lo, hi int) {
+		s := pool.Get().(*scratch)
+		defer pool.Put(s)
+		s.rows, s.skip = s.rows[:0], s.skip[:0]
+		for _, q := range queries[lo:hi] {
+			s.rows = append(s.rows, x.Row(int(q))...)
+			s.skip = append(s.skip, int32(q))
+		}
+		ids, dists := s.ids[:(hi-lo)*k], s.dists[:(hi-lo)*k]
+		search.Search(ids, dists, s.rows, s.skip, k)
+		f(lo, hi, ids, dists)
+		done.add(hi-lo, progress)
+	})
 }
 
 // queryChunk is how many of n queries to search at once: multiples of a tile's 14, and enough chunks for all threads.

@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/semantic-id/semantic-id/core"
-	"github.com/semantic-id/semantic-id/core/internal/par"
 )
 
 // Ranking is how well the order of rows by code distance agrees with that by distance, each the mean over the queries,
@@ -31,20 +31,19 @@ func Rank(ctx context.Context, x core.Matrix, c core.Codes, queries []int64, k i
 	if len(queries) == 0 {
 		return Ranking{}, fmt.Errorf("metrics: %w: no queries, want at least one", core.ErrParam)
 	}
-	truth, _, err := Neighbors(ctx, x, queries, k, progress)
-	if err != nil {
+	if err := checkNeighbors(x, queries, k); err != nil {
 		return Ranking{}, err
 	}
 	gains := newGains(k)
 	scores := make([]Ranking, len(queries))
 	r := newRanker(c, distance)
-	err = par.Chunks(ctx, len(queries), 64, func(_, lo, hi int) {
+	err := eachNeighbors(ctx, x, queries, k, progress, func(lo, hi int, truth []int32, _ []float64) {
 		near := make([]int32, 0, k)
 		counts := make([]int, c.Levels+1)
 		var s mergeScratch
 		for i := lo; i < hi; i++ {
 			near = r.nearest(near[:0], counts, int32(queries[i]), k, &s)
-			scores[i] = gains.score(truth[i*k:][:k], near, func(row int32) (closer, tied int) {
+			scores[i] = gains.score(truth[(i-lo)*k:][:k], near, func(row int32) (closer, tied int) {
 				d := distance.between(c.Row(int(queries[i])), c.Row(int(row)))
 				for _, n := range counts[:d] {
 					closer += n
@@ -89,14 +88,19 @@ func newGains(k int) *gains {
 // codes and how many are as close, with itself.
 func (g *gains) score(truth, near []int32, tie func(row int32) (closer, tied int)) Ranking {
 	var s Ranking
+	rankOf := func(row int32) int { return slices.Index(near, row) }
+	if g.k > manyNear {
+		ranks := make(map[int32]int, g.k)
+		for rank, row := range near {
+			ranks[row] = rank + 1
+		}
+		rankOf = func(row int32) int { return ranks[row] - 1 }
+	}
 	for j, row := range truth {
 		relevance := float64(g.k - j)
-		for rank, other := range near {
-			if other == row {
-				s.Recall++
-				s.NDCG += relevance * g.discount[rank]
-				break
-			}
+		if rank := rankOf(row); rank >= 0 {
+			s.Recall++
+			s.NDCG += relevance * g.discount[rank]
 		}
 		if closer, tied := tie(row); closer < g.k {
 			end := min(g.k, closer+tied)
@@ -110,6 +114,8 @@ func (g *gains) score(truth, near []int32, tie func(row int32) (closer, tied int
 	s.ItemNDCG /= g.ideal
 	return s
 }
+
+const manyNear = 100 // rows from which on a map finds one sooner than a look at all
 
 // ranker finds the rows nearest to another in codes.
 type ranker struct {

@@ -27,7 +27,7 @@ type Neighbors struct {
 
 	rows   []float32
 	level  cpu.Level
-	scale  float32   // a power of 2: largest element times scale is about 1
+	scale  float32   // a power of 2 that keeps norms clear of overflow and underflow
 	mean   []float32 // of some scaled rows: what integers are made of is scale*row - mean
 	blocks []neighborBlock
 }
@@ -58,8 +58,11 @@ func NewNeighbors(rows []float32, dim int) *Neighbors {
 		_, m := measure(n.row(i))
 		most = max(most, m)
 	}
-	_, exp := math.Frexp(float64(most))
-	n.scale = float32(math.Ldexp(1, min(max(-exp, -126), 126)))
+	n.scale = 1
+	if most < 0x1p-20 || most > 0x1p20 { // else the norms are well within float32's range
+		_, exp := math.Frexp(float64(most))
+		n.scale = float32(math.Ldexp(1, min(max(-exp, -126), 126)))
+	}
 	sums, step := make([]float64, dim), max(1, n.Rows/meanRows)
 	for i := 0; i < n.Rows; i += step {
 		Add64(sums, n.row(i), float64(n.scale))
@@ -81,15 +84,16 @@ func (n *Neighbors) Prepare(i int) {
 	b.lo, b.hi = i*neighborRows, min(n.Rows, (i+1)*neighborRows)
 	size := b.hi - b.lo
 	if chooseIntegers(n.level, size, n.Dim) != noIntegers {
-		shifted := make([]float32, size*n.Dim)
-		ids := make([]int32, size)
+		s := neighborSearches.Get().(*neighborSearch)
+		defer neighborSearches.Put(s)
+		s.shifted = resize(s.shifted, size*n.Dim)
+		ids := make([]int32, size) // which first keeps
 		for j := range ids {
 			ids[j] = int32(j)
-			n.shift(shifted[j*n.Dim:][:n.Dim], n.row(b.lo+j))
+			n.shift(s.shifted[j*n.Dim:][:n.Dim], n.row(b.lo+j))
 		}
-		var s space
-		s.set(n.level, shifted, ids, nil, size, n.Dim)
-		b.first.set(n.level, &s, n.Dim)
+		s.space.set(n.level, s.shifted, ids, nil, size, n.Dim)
+		b.first.set(n.level, &s.space, n.Dim)
 	}
 	if b.first.kind == noIntegers {
 		b.book = &Codebook{}
@@ -99,9 +103,13 @@ func (n *Neighbors) Prepare(i int) {
 
 // shift sets dst to scale*row - mean, each product and difference rounded once.
 func (n *Neighbors) shift(dst, row []float32) {
-	for d, v := range row {
-		dst[d] = float32(v*n.scale) - n.mean[d]
+	copy(dst, row)
+	if n.scale != 1 {
+		for d := range dst {
+			dst[d] *= n.scale
+		}
 	}
+	Sub(dst, n.mean)
 }
 
 // neighborSearch is the memory of one search.
@@ -111,7 +119,8 @@ type neighborSearch struct {
 	scores []float32 // [row of the block][query]
 	errs   []float32
 
-	shifted  []float32 // one query
+	shifted  []float32 // one query; in Prepare the rows of a block, and
+	space    space     // what is known of them
 	integers []uint32  // the queries, for blocks scored in integers, and
 	params   []float32 // what bracketTile wants to know of them
 	low, up  []float32
@@ -240,8 +249,8 @@ func (n *Neighbors) scoreIntegers(s *neighborSearch, b *neighborBlock, count int
 		norm := s.norms[3*i+2]
 		s.params[i*perRow+3] = upward(f.constant + f.define*(norm+f.norm)*(norm+f.norm))
 	}
-	for slot := 0; slot < f.slots; slot += 2 * lanes {
-		width := min(2*lanes, f.slots-slot)
+	for slot := 0; slot < f.slots; slot += f.panel {
+		width := min(f.panel, f.slots-slot)
 		panel, table := f.panels[slot*f.words:][:width*f.words], f.table[slot*perCentroid:][:width*perCentroid]
 		for i := 0; i < count; {
 			size := shape.take(count - i)
