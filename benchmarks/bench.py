@@ -30,6 +30,8 @@ NAMES = {
     "faiss-kmeans": "faiss.Kmeans",
     "faiss-progressive": "faiss.Kmeans, progressive_dim_steps=6",
     "sklearn": "scikit-learn Lloyd, random start",
+    "ours-balanced": "**semantic-id, this one**",
+    "k-means-constrained": "k-means-constrained 0.9.1",
     "superkmeans": "superkmeans",
     "superkmeans-hierarchical": "superkmeans, hierarchical",
 }
@@ -107,7 +109,7 @@ def race(
                     continue
                 worker = workers[f.program]
                 f.seconds.append(worker.ask("fit", levels=levels, clusters=clusters, seed=seed, **f.settings))
-                f.peaks.append(worker.ask("fit_peak"))
+                f.peaks.append(worker.ask("peak"))
                 f.errors.append(worker.ask("error"))
                 f.iterations.append(worker.ask("iterations"))
         return versions(list(workers.values()))

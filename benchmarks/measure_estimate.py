@@ -62,7 +62,7 @@ def estimate(bench: Bench) -> Section:
         told = semantic_id.estimate(rows, columns, case.levels, case.clusters)
         with Worker("ours", data, rows, bench.threads) as worker:
             seconds = [worker.ask("fit", levels=case.levels, clusters=case.clusters, seed=0)]
-            peak = worker.ask("fit_peak")
+            peak = worker.ask("peak")
             seconds += [worker.ask("fit", levels=case.levels, clusters=case.clusters, seed=s) for s in (1, 2)]
             encodes = [worker.ask("encode") for _ in range(4)][1:]
         took = {"fit": median(seconds), "memory": peak, "encode": median(encodes)}

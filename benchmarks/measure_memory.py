@@ -33,7 +33,7 @@ def memory(bench: Bench) -> Section:
     for p in ["ours"] * 3 + others:
         with Worker(p, data, rows, bench.threads) as worker:
             worker.ask("fit", levels=LEVELS, clusters=CLUSTERS, seed=0, **SETTINGS.get(p, {}))
-            peak = worker.ask("fit_peak")
+            peak = worker.ask("peak")
             loads[p] = worker.ask("loading_memory")
         peaks[p] = max(peak, peaks.get(p, 0))
     for p, peak in peaks.items():

@@ -16,6 +16,7 @@ HERE = Path(__file__).resolve().parent
 ENVIRONMENTS = {
     "semantic-id-0.2.5": ["semantic-id==0.2.5"],
     "peers": ["faiss-cpu==1.15.1", "scikit-learn==1.9.1", "superkmeans==0.2.0"],
+    "k-means-constrained": ["k-means-constrained==0.9.1"],
 }
 _PAUSE = 0.2  # seconds before each turn, in which the threads of the program before it go to sleep
 
@@ -28,7 +29,7 @@ def python_of(program: str) -> str:
     """Return the interpreter to run `program` with; an environment that lacks is made first."""
     if program.startswith("ours"):
         return sys.executable
-    name = "semantic-id-0.2.5" if program.startswith("0.2.5") else "peers"
+    name = "semantic-id-0.2.5" if program.startswith("0.2.5") else program if program in ENVIRONMENTS else "peers"
     folder = HERE / f".venv-{name}"
     python = folder / "bin" / "python"
     made = folder / ".made"

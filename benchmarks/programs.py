@@ -5,6 +5,7 @@ A program is imported when its class is made, so that an environment needs no ot
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -99,6 +100,31 @@ class FaissFlat:
         index = self.api.IndexFlatL2(x.shape[1])
         index.add(x)
         index.search(x, k + 1)  # the row itself is among them
+
+
+class SemanticIdBalanced(SemanticId):
+    """This package with balanced codebooks, whose balanced codes are encoded unless `plain` is set."""
+
+    plain = False
+
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads)
+        self.certificates: list[Any] = []
+        log = logging.getLogger("semantic_id")
+        log.setLevel(logging.INFO)
+        log.addFilter(self._look)  # encode gives its certificates to the log alone
+
+    def _look(self, record: logging.LogRecord) -> bool:
+        if record.msg.startswith("balanced the codes") and isinstance(record.args, tuple):
+            self.certificates = list(record.args[1])  # type: ignore[call-overload]
+        return False
+
+    def fit(self, x: Floats, levels: int, clusters: int, seed: int, **settings: Any) -> None:
+        super().fit(x, levels, clusters, seed, **{"implementation": "constrained"} | settings)
+        self.certificates = getattr(self.model, "certificate_", [])
+
+    def encode(self, x: Floats) -> Codes:
+        return self.model.encode(x, balanced=not self.plain)
 
 
 class FaissRQ:
@@ -263,6 +289,30 @@ class SklearnLloyd(Levels):
         return kmeans.cluster_centers_, kmeans.predict, kmeans.labels_
 
 
+class KMeansConstrained(Levels):
+    """k-means-constrained with sizes that differ by at most one; joblib's processes cannot run it on such data."""
+
+    package = "k-means-constrained"
+
+    def __init__(self, threads: int) -> None:
+        import joblib
+        import k_means_constrained
+
+        self.api, self.backend, self.threads = k_means_constrained, joblib.parallel_backend, threads
+
+    def fit(self, x: Floats, levels: int, clusters: int, seed: int, **settings: Any) -> None:
+        assert levels == 1, "its assignments are those of its own rows"
+        size = len(x) // clusters
+        self.kmeans = self.api.KMeansConstrained(
+            clusters, size_min=size, size_max=-(-len(x) // clusters), random_state=seed, n_jobs=self.threads, **settings
+        )
+        with self.backend("threading", n_jobs=self.threads), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.kmeans.fit(x)
+        self.done = int(self.kmeans.n_iter_)
+        self.books = [(self.kmeans.cluster_centers_, lambda _: self.kmeans.labels_)]
+
+
 class SuperKMeans(Levels):
     """superkmeans on all rows, with its own early end."""
 
@@ -297,6 +347,7 @@ class SuperKMeansHierarchical(SuperKMeans):
 PROGRAMS: dict[str, type[Any]] = {
     "ours": SemanticId,
     "ours-beam": SemanticIdBeam,
+    "ours-balanced": SemanticIdBalanced,
     "0.2.5": SemanticId,
     "0.2.5-batches": SemanticIdBatches,
     "faiss-flat": FaissFlat,
@@ -306,6 +357,7 @@ PROGRAMS: dict[str, type[Any]] = {
     "faiss-kmeans": FaissKMeans,
     "faiss-progressive": FaissProgressive,
     "sklearn": SklearnLloyd,
+    "k-means-constrained": KMeansConstrained,
     "superkmeans": SuperKMeans,
     "superkmeans-hierarchical": SuperKMeansHierarchical,
 }

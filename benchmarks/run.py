@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import measure_balanced
 import measure_beam
 import measure_encode
 import measure_estimate
@@ -40,6 +41,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Section | list[Section]]] = {
     "fit": measure_fit.fit,
     "restarts": measure_fit.restarts,
     "beam": measure_beam.beam,
+    "balanced": measure_balanced.balanced,
     "growth": measure_growth.growth,
     "memory": measure_memory.memory,
     "estimate": measure_estimate.estimate,

@@ -42,8 +42,8 @@ class Tasks:
         self.program.fit(self.x, levels, clusters, seed, **settings)
         return time.perf_counter() - start
 
-    def fit_peak(self) -> float:
-        """Return the most memory the process had during the last fit beyond what it had before, in bytes."""
+    def peak(self) -> float:
+        """Return the most memory the process had during the last fit or encode beyond what it had before, in bytes."""
         return _memory("VmHWM") - self.before
 
     def iterations(self) -> float:
@@ -60,6 +60,8 @@ class Tasks:
 
     def encode(self) -> float:
         """Encode, and return the seconds it took."""
+        _forget_peak()
+        self.before = _memory("VmRSS")
         start = time.perf_counter()
         self.codes = self.program.encode(self.x)
         return time.perf_counter() - start
@@ -101,6 +103,14 @@ class Tasks:
         start = time.perf_counter()
         self.program.neighbors(self.x, array, k)
         return time.perf_counter() - start
+
+    def certificate(self, level: int, part: int) -> float:
+        """Return the primal (0), the dual (1) or the gap (2) of a level of the last fit or encode."""
+        return float(self.program.certificates[level][part])
+
+    def use_plain(self, plain: bool) -> None:
+        """Encode by the nearest centroids from now on, in a program that balances, or balanced again."""
+        self.program.plain = plain
 
     def save_codes(self, path: str) -> None:
         np.save(path, self.codes.astype(np.int32))

@@ -23,8 +23,9 @@ var limits = struct {
 	few       int // so many costs are all looked at
 	most      int // columns offered to a row at first
 	sample    int // rows a column in the first of several samples
+	warm      int // the same where prices are to be good already, as a few rows tell less than they do
 	firstMost int // columns offered to a row of it
-}{pairs: 1024, few: 1 << 18, most: 7, sample: 4, firstMost: 32}
+}{pairs: 1024, few: 1 << 14, most: 7, sample: 4, warm: 64, firstMost: 32}
 
 const (
 	growth      = 4       // how many times as many rows the next sample has
@@ -76,7 +77,11 @@ func ids(n int) []int32 {
 // solved: where prices are to be good already and the first sample shows it.
 func (p *problem) samples(ctx context.Context, prices []float64, good bool) (reach float64, err error) {
 	var sizes []int
-	for m := p.n / growth; m >= limits.sample*p.k; m /= growth {
+	least := limits.sample
+	if good {
+		least = limits.warm
+	}
+	for m := p.n / growth; m >= least*p.k; m /= growth {
 		sizes = append(sizes, m)
 	}
 	if len(sizes) == 0 {

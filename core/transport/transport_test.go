@@ -28,9 +28,10 @@ func TestMain(m *testing.M) {
 // with lists of rows for edges.
 func forEachWay(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
-	defer func(old struct{ pairs, few, most, sample, firstMost int }) { limits = old }(limits)
+	old := limits
+	defer func() { limits = old }()
 	t.Run("small", f)
-	limits.few, limits.most, limits.sample, limits.firstMost = 0, 1, 1, 2
+	limits.few, limits.most, limits.sample, limits.warm, limits.firstMost = 0, 1, 1, 1, 2
 	t.Run("large", f)
 	limits.pairs, limits.most = 0, 2
 	t.Run("wide", f)
