@@ -423,6 +423,19 @@ def test_number_of_threads_changes_nothing():
         semantic_id.set_num_threads(before)
 
 
+def test_the_cpu_changes_nothing(python):
+    code = """
+        import numpy as np
+        from semantic_id import evaluate
+        rng = np.random.default_rng(1)
+        x = (rng.normal(size=(30, 64))[rng.integers(0, 30, 700)] + 0.1 * rng.normal(size=(700, 64))).astype("f4")
+        x[400:500] = x[:100]  # ties
+        print(evaluate(x, np.abs(x[:, :3] * 3).astype(int), sample_size=None, full=True))
+    """
+    said = {level: python(code, SEMANTIC_ID_CPU=level) for level in ("generic", "avx2", "avx512")}
+    assert len(set(said.values())) == 1, said
+
+
 def test_ctrl_c_ends_it(python):
     start = time.monotonic()
     python(
