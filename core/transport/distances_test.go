@@ -97,7 +97,11 @@ func TestDistances(t *testing.T) {
 		for name, cloud := range clouds {
 			t.Run(name, func(t *testing.T) {
 				rng := rand.New(rand.NewPCG(4, 4))
-				for _, shape := range [][3]int{{1, 1, 1}, {40, 40, 3}, {90, 7, 3}, {601, 20, 17}, {300, 70, 33}} {
+				shapes := [][3]int{{1, 1, 1}, {40, 40, 3}, {90, 7, 3}, {601, 20, 17}, {300, 70, 33}}
+				if testing.Short() {
+					shapes = shapes[:3]
+				}
+				for _, shape := range shapes {
 					x, c := core.NewMatrix(shape[0], shape[2]), core.NewMatrix(shape[1], shape[2])
 					cloud(rng, x, c)
 					plain := distancesOf(x, c)
@@ -140,7 +144,11 @@ func TestDistances(t *testing.T) {
 
 // As large as samples, bounds and windows are for, with prices carried from one set of centroids to the next.
 func TestManyRows(t *testing.T) {
-	x, c := mixture(7, 30_000, 9, 40)
+	rows := 30_000
+	if testing.Short() {
+		rows = 7_000
+	}
+	x, c := mixture(7, rows, 9, 40)
 	sizes := Balanced(x.Rows, c.Rows)
 	rng := rand.New(rand.NewPCG(7, 7))
 	var warm *Solution
