@@ -1,0 +1,427 @@
+// Package resolve makes equal ids unique over a store: holders 0, 1 and 2 of "a" are "a", "a-1" and "a-2".
+//
+// An id is given out once, whatever the sequence of batches, processes and versions of this package. It is held if it is
+// marked so in the store; or, without a mark, if it was counted itself, or is key-n with 0 < n < the count of key. The
+// last rule makes the common case cheap, for the count alone then tells which ids there are, and it is how databases
+// of semantic-id 0.2.5 are to be read. An id that is held, or that another item of the batch is to have as it is, is passed
+// over for the next number.
+package resolve
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/semantic-id/semantic-id/core"
+	"github.com/semantic-id/semantic-id/core/store"
+)
+
+// Batch is what Assign works on.
+type Batch struct {
+	IDs   []string // of codes, equal ones among them
+	Sep   string   // between an id and its suffix: not empty, without digits
+	Names []string // nil, or for each id what to append instead of a number
+	Items []string // nil, or for each id its item, by store.IntItem or store.TextItem
+}
+
+// What a suffix of Assigned can be beside a number from 1 on.
+const (
+	Bare  = 0  // the id itself
+	Named = -1 // the name
+	Known = -2 // the item had an id, the next of Assigned.Known
+)
+
+// Assigned is the outcome: one suffix for each id of the batch.
+type Assigned struct {
+	Suffix []int64
+	Known  []string
+}
+
+// Texts returns the unique ids.
+func (a Assigned) Texts(b Batch) []string {
+	texts := make([]string, len(b.IDs))
+	known := a.Known
+	for i, id := range b.IDs {
+		switch n := a.Suffix[i]; n {
+		case Bare:
+			texts[i] = id
+		case Named:
+			texts[i] = id + b.Sep + b.Names[i]
+		case Known:
+			texts[i], known = known[0], known[1:]
+		default:
+			texts[i] = id + b.Sep + strconv.FormatInt(n, 10)
+		}
+	}
+	return texts
+}
+
+// Assign gives each id of the batch a unique one, in one transaction of the store. An item that the store knows keeps the
+// id it has; with Names, an id's later holders get the name as suffix if that is free, and the count goes on all the same.
+func Assign(ctx context.Context, s store.Store, b Batch) (Assigned, error) {
+	if err := b.check(); err != nil {
+		return Assigned{}, err
+	}
+	var a Assigned
+	err := s.Update(ctx, func(tx store.Tx) (err error) {
+		a, err = assign(ctx, tx, b)
+		return err
+	})
+	return a, err
+}
+
+func (b Batch) check() error {
+	if b.Sep == "" || strings.ContainsAny(b.Sep, "0123456789") {
+		return fmt.Errorf("%w: sep=%q: want a separator that is not empty and has no digits, or ids with suffixes would be ambiguous", core.ErrParam, b.Sep)
+	}
+	if b.Names != nil && b.Items != nil {
+		return fmt.Errorf("%w: item_ids and item_keys together: want one of them", core.ErrParam)
+	}
+	for _, list := range []struct {
+		what  string
+		texts []string
+	}{{"id", b.IDs}, {"item id", b.Names}, {"item key", b.Items}} {
+		if list.texts == nil {
+			continue
+		}
+		if len(list.texts) != len(b.IDs) {
+			return fmt.Errorf("%w: %d ids and %d of %ss: want one for each", core.ErrShape, len(b.IDs), len(list.texts), list.what)
+		}
+		if err := store.CheckTexts(list.what, list.texts); err != nil {
+			return err
+		}
+	}
+	seen := make(map[string]int, len(b.Items))
+	for i, item := range b.Items {
+		if first, ok := seen[item]; ok {
+			return fmt.Errorf("%w: item key %s is at positions %d and %d: want each item once in a batch", core.ErrParam, show(item), first, i)
+		}
+		seen[item] = i
+	}
+	return nil
+}
+
+// show writes an item as its caller knows it: 1 or "1".
+func show(item string) string {
+	if item[0] == 'i' {
+		return item[1:]
+	}
+	return strconv.Quote(item[1:])
+}
+
+func assign(ctx context.Context, tx store.Tx, b Batch) (Assigned, error) {
+	a := Assigned{Suffix: make([]int64, len(b.IDs))}
+	w := work{ctx: ctx, tx: tx, sep: b.Sep, keys: b.IDs, names: b.Names, out: a.Suffix,
+		marks: map[string]store.Mark{}, shift: map[string]int64{}}
+	if b.Items == nil {
+		return a, w.run()
+	}
+	ids, err := tx.Items(b.Items)
+	if err != nil {
+		return a, err
+	}
+	var rows []int // of new items
+	w.keys = nil
+	for i, id := range ids {
+		if id != "" {
+			a.Suffix[i] = Known
+			a.Known = append(a.Known, id)
+		} else {
+			rows = append(rows, i)
+			w.keys = append(w.keys, b.IDs[i])
+		}
+	}
+	w.out = make([]int64, len(rows))
+	if err := w.run(); err != nil {
+		return a, err
+	}
+	texts := Assigned{Suffix: w.out}.Texts(Batch{IDs: w.keys, Sep: b.Sep})
+	items := make([]string, len(rows))
+	for j, i := range rows {
+		a.Suffix[i], items[j] = w.out[j], b.Items[i]
+	}
+	return a, tx.AddItems(items, texts)
+}
+
+// work is a batch of ids without known items.
+type work struct {
+	ctx   context.Context
+	tx    store.Tx
+	sep   string
+	keys  []string
+	names []string
+	out   []int64
+	marks map[string]store.Mark // of ids looked up so far, as they are to be
+	wrote []string              // ids whose mark has changed
+	shift map[string]int64      // of keys, what is to be added to the count
+	free  map[string]bool       // keys that were counted and given back, which the next row of that key gets
+}
+
+func (w *work) run() error {
+	held, err := w.bare()
+	if err != nil {
+		return err
+	}
+	numbers, err := w.tx.Add(w.keys)
+	if err != nil {
+		return err
+	}
+	var rows []int // those that do not get the bare id, or not surely
+	for i, n := range numbers {
+		if n != 0 || held[w.keys[i]] {
+			rows = append(rows, i)
+		}
+	}
+	for key := range held {
+		w.shift[key] = 1
+	}
+	taken, err := w.look(rows, numbers)
+	if err != nil {
+		return err
+	}
+	for _, i := range rows {
+		if err := w.row(i, numbers[i], taken); err != nil {
+			return err
+		}
+	}
+	return w.write()
+}
+
+// bare finds keys that are held without having been counted; and sets free.
+func (w *work) bare() (held map[string]bool, err error) {
+	held, w.free = map[string]bool{}, map[string]bool{}
+	depths, marked := w.tx.Depths()
+	if depths == 0 && !marked {
+		return held, nil
+	}
+	var keys []string
+	seen := map[string]bool{}
+	for _, key := range w.keys {
+		d := min(strings.Count(key, "-"), 63)
+		if (marked || d > 0 && (depths>>(d-1)&1 != 0 || depths>>d&1 != 0 && d == 63)) && !seen[key] {
+			seen[key] = true
+			keys = append(keys, key)
+		}
+	}
+	states, err := w.states(keys, nil)
+	if err != nil {
+		return nil, err
+	}
+	counts, err := w.tx.Counts(keys)
+	if err != nil {
+		return nil, err
+	}
+	for i, key := range keys {
+		if counts[i] == 0 && states[i] {
+			held[key] = true
+		}
+		if w.marks[key] == store.Free {
+			if counts[i] > 0 {
+				w.free[key] = true
+			} else {
+				w.mark(key, store.Unmarked) // it will be counted now
+			}
+		}
+	}
+	return held, nil
+}
+
+// look says of all ids that rows could get whether they are held.
+func (w *work) look(rows []int, numbers []int64) (map[string]bool, error) {
+	var ids, own []string
+	for _, i := range rows {
+		key := w.keys[i]
+		if n := numbers[i] + w.shift[key]; n > 0 {
+			ids, own = append(ids, w.numbered(key, n)), append(own, key)
+		}
+		if w.names != nil {
+			ids, own = append(ids, key+w.sep+w.names[i]), append(own, key)
+		}
+	}
+	states, err := w.states(ids, own)
+	if err != nil {
+		return nil, err
+	}
+	taken := make(map[string]bool, len(ids))
+	for i, id := range ids {
+		taken[id] = states[i] || w.free[id]
+	}
+	return taken, nil
+}
+
+func (w *work) numbered(key string, n int64) string {
+	return string(strconv.AppendInt(append(append(make([]byte, 0, len(key)+len(w.sep)+20), key...), w.sep...), n, 10))
+}
+
+// row gives row i, number n of its key but for the shift, the first id that is free.
+func (w *work) row(i int, n int64, taken map[string]bool) error {
+	key := w.keys[i]
+	n += w.shift[key]
+	if w.free[key] { // given back: it goes to the next who asks, and no number is used
+		delete(w.free, key)
+		w.mark(key, store.Unmarked)
+		w.shift[key]--
+		w.out[i] = Bare
+		return nil
+	}
+	if n == 0 {
+		w.out[i] = Bare
+		return nil
+	}
+	if w.names != nil {
+		id := key + w.sep + w.names[i]
+		// key-m of a lower number m is held, unless its holder got a name.
+		m, split := w.number(key, id)
+		if !taken[id] && !(split && 0 < m && m < n && w.marks[id] != store.Free) {
+			taken[id] = true
+			w.mark(id, store.Held)
+			w.out[i] = Named
+			if w.sep == "-" { // by the count key-n is held from now on
+				other := w.numbered(key, n)
+				held, err := w.isTaken(other, key, taken)
+				if !held && err == nil {
+					w.mark(other, store.Free)
+				}
+				return err
+			}
+			return nil
+		}
+	}
+	for ; ; n++ {
+		if err := w.ctx.Err(); err != nil {
+			return err
+		}
+		id := w.numbered(key, n)
+		held, err := w.isTaken(id, key, taken)
+		if err != nil {
+			return err
+		}
+		taken[id] = true
+		if !held {
+			if w.sep != "-" {
+				w.mark(id, store.Held)
+			} else if w.marks[id] != store.Unmarked {
+				w.mark(id, store.Unmarked) // the count says it
+			}
+			w.out[i] = n
+			return nil
+		}
+		w.shift[key]++
+	}
+}
+
+// isTaken is taken[id], looked up if it is not there yet.
+func (w *work) isTaken(id, key string, taken map[string]bool) (bool, error) {
+	held, known := taken[id]
+	if known {
+		return held, nil
+	}
+	states, err := w.states([]string{id}, []string{key})
+	if err != nil {
+		return false, err
+	}
+	taken[id] = states[0] || w.free[id]
+	return taken[id], nil
+}
+
+// number splits an id into key-m, as the counts mean it.
+func (w *work) number(key, id string) (m int64, ok bool) {
+	k, m, ok := split(id)
+	return m, ok && k == key
+}
+
+// split takes apart key-n, n a number from 1 on in its usual form.
+func split(id string) (key string, n int64, ok bool) {
+	at := strings.LastIndexByte(id, '-')
+	if at < 0 || at+1 == len(id) || id[at+1] < '1' || id[at+1] > '9' || len(id)-at > 19 {
+		return "", 0, false
+	}
+	for _, c := range []byte(id[at+1:]) {
+		if c < '0' || c > '9' {
+			return "", 0, false
+		}
+		n = 10*n + int64(c-'0')
+	}
+	return id[:at], n, true
+}
+
+// states says which ids are held. own are the keys they are made of, whose own counts say nothing of them, or nil.
+func (w *work) states(ids, own []string) ([]bool, error) {
+	held := make([]bool, len(ids))
+	if len(ids) == 0 {
+		return held, nil
+	}
+	_, marked := w.tx.Depths()
+	marks := make([]store.Mark, len(ids))
+	if marked {
+		var err error
+		if marks, err = w.tx.Marks(ids); err != nil {
+			return nil, err
+		}
+	}
+	counts, err := w.tx.Counts(ids)
+	if err != nil {
+		return nil, err
+	}
+	var keys []string
+	at := map[string]int{}
+	for i, id := range ids {
+		if key, _, ok := split(id); ok && (own == nil || own[i] != key) {
+			if _, seen := at[key]; !seen {
+				at[key] = len(keys)
+				keys = append(keys, key)
+			}
+		}
+	}
+	bases, err := w.tx.Counts(keys)
+	if err != nil {
+		return nil, err
+	}
+	for i, id := range ids {
+		mark, changed := w.marks[id]
+		if !changed {
+			if mark = marks[i]; mark != store.Unmarked {
+				w.marks[id] = mark
+			}
+		}
+		held[i] = mark == store.Held
+		if mark == store.Unmarked {
+			held[i] = counts[i] > 0
+			if key, n, ok := split(id); ok && (own == nil || own[i] != key) {
+				held[i] = held[i] || bases[at[key]] > n
+			}
+		}
+	}
+	return held, nil
+}
+
+func (w *work) mark(id string, m store.Mark) {
+	if w.marks[id] != m {
+		w.marks[id] = m
+		w.wrote = append(w.wrote, id)
+	}
+}
+
+// write hands shifts and marks to the store.
+func (w *work) write() error {
+	var keys, ids []string
+	var by []int64
+	for key, n := range w.shift {
+		if n != 0 {
+			keys, by = append(keys, key), append(by, n)
+		}
+	}
+	if err := w.tx.Shift(keys, by); err != nil {
+		return err
+	}
+	var marks []store.Mark
+	seen := map[string]bool{}
+	for _, id := range w.wrote {
+		if !seen[id] {
+			seen[id] = true
+			ids, marks = append(ids, id), append(marks, w.marks[id])
+		}
+	}
+	return w.tx.SetMarks(ids, marks)
+}
