@@ -78,11 +78,8 @@ def test_modules(module):
     [
         "RQVAE",
         "SemanticIdEngine",
-        "UniqueIdResolver",
         "SinkhornResolver",
         "CapacityResolver",
-        "InMemoryCollisionStore",
-        "SQLiteCollisionStore",
         "PostgresCollisionStore",
         "report",
         "to_embedding_atlas",

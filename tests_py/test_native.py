@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from semantic_id import _native, _native_metrics, _native_sinkhorn
+from semantic_id import _native, _native_metrics, _native_sinkhorn, _native_stores
 from semantic_id._facade import Facade
 from semantic_id.exceptions import (
     CodeError,
@@ -16,6 +16,10 @@ from semantic_id.exceptions import (
     NativeLibraryError,
     SemanticIdError,
     ShapeMismatchError,
+    StoreCorruptError,
+    StoreError,
+    StoreLockedError,
+    StoreReadOnlyError,
 )
 
 FUNCTIONS = [name for name, value in vars(Facade).items() if inspect.isfunction(value) and name[0].isupper()]
@@ -35,7 +39,7 @@ def test_the_type_of_the_extension_is_that_of_the_extension(name):
 
 
 def test_all_functions_in_use_are_in_the_type():
-    source = inspect.getsource(_native) + inspect.getsource(_native_metrics) + inspect.getsource(_native_sinkhorn)
+    source = "".join(map(inspect.getsource, (_native, _native_metrics, _native_sinkhorn, _native_stores)))
     assert set(re.findall(r"\b_?lib\.([A-Z]\w+)", source)) == set(FUNCTIONS)
 
 
@@ -54,6 +58,10 @@ def test_kinds_are_those_of_the_facade():
         "Device": DeviceError,
         "IO": OSError,
         "Internal": SemanticIdError,
+        "Store": StoreError,
+        "Locked": StoreLockedError,
+        "ReadOnly": StoreReadOnlyError,
+        "Corrupt": StoreCorruptError,
     }
     assert {getattr(facade, f"Kind{name}"): error for name, error in want.items()} == _native._EXCEPTIONS
     assert facade.KindCanceled == _native._CANCELED

@@ -13,6 +13,7 @@ import (
 
 	"github.com/semantic-id/semantic-id/core"
 	"github.com/semantic-id/semantic-id/core/internal/cpu"
+	"github.com/semantic-id/semantic-id/core/store"
 )
 
 var kinds = []struct {
@@ -30,6 +31,10 @@ var kinds = []struct {
 	{core.ErrHandle, KindHandle},
 	{core.ErrDevice, KindDevice},
 	{core.ErrUnreadable, KindIO},
+	{store.ErrLocked, KindLocked},
+	{store.ErrReadOnly, KindReadOnly},
+	{store.ErrCorrupt, KindCorrupt},
+	{store.ErrStore, KindStore},
 	{context.Canceled, KindCanceled},
 }
 

@@ -25,6 +25,10 @@ const (
 	KindCanceled
 	KindIO
 	KindInternal
+	KindStore
+	KindLocked
+	KindReadOnly
+	KindCorrupt
 )
 
 // Words of a control block.

@@ -303,3 +303,106 @@ class Facade(Protocol):
         errAddr: int,
         errLen: int,
     ) -> int: ...
+
+    def TextTake(
+        self,
+        handle: int,
+        bufAddr: int,
+        bufLen: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def StoreMemory(
+        self,
+        contentsAddr: int,
+        contentsLen: int,
+        handleOut: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def StoreSQLite(
+        self,
+        pathAddr: int,
+        pathLen: int,
+        timeout: float,
+        handleOut: int,
+        controlAddr: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def StoreFree(self, handle: int) -> None: ...
+
+    def StoreNextSuffixes(
+        self,
+        handle: int,
+        keysAddr: int,
+        keysLen: int,
+        count: int,
+        suffixesOut: int,
+        controlAddr: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def StoreAssign(
+        self,
+        handle: int,
+        idsAddr: int,
+        idsLen: int,
+        count: int,
+        sepAddr: int,
+        sepLen: int,
+        besideAddr: int,
+        besideLen: int,
+        beside: int,
+        suffixesOut: int,
+        textOut: int,
+        textLenOut: int,
+        controlAddr: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def StoreLookup(
+        self,
+        handle: int,
+        idsAddr: int,
+        idsLen: int,
+        count: int,
+        textOut: int,
+        textLenOut: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def StoreRelease(
+        self,
+        handle: int,
+        itemsAddr: int,
+        itemsLen: int,
+        count: int,
+        knownOut: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def StoreSnapshot(
+        self,
+        handle: int,
+        textOut: int,
+        textLenOut: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def StoreBackup(
+        self,
+        handle: int,
+        pathAddr: int,
+        pathLen: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...

@@ -34,6 +34,10 @@ from .exceptions import (
     NativeLibraryError,
     SemanticIdError,
     ShapeMismatchError,
+    StoreCorruptError,
+    StoreError,
+    StoreLockedError,
+    StoreReadOnlyError,
 )
 
 if TYPE_CHECKING:
@@ -65,6 +69,10 @@ _EXCEPTIONS: dict[int, type[Exception]] = {
     10: DeviceError,
     12: OSError,
     13: SemanticIdError,
+    14: StoreError,
+    15: StoreLockedError,
+    16: StoreReadOnlyError,
+    17: StoreCorruptError,
 }
 
 

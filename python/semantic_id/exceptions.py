@@ -33,6 +33,22 @@ class ForkError(SemanticIdError, RuntimeError):
     """The native library was used before this process was forked, and cannot be used after it."""
 
 
+class StoreError(SemanticIdError):
+    """A store of ids failed. Nothing was given out."""
+
+
+class StoreLockedError(StoreError, TimeoutError):
+    """Another program held the database for longer than the timeout."""
+
+
+class StoreReadOnlyError(StoreError, PermissionError):
+    """The database cannot be opened for writing."""
+
+
+class StoreCorruptError(StoreError, ValueError):
+    """The database, or a saved store, is damaged or not one."""
+
+
 class ConvergenceWarning(UserWarning):
     """A fit used up `max_iter`, or met fewer distinct rows than clusters."""
 

@@ -1,12 +1,18 @@
 """Where resolvers keep how often each id was handed out."""
 
+import os
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from numbers import Integral
 from typing import Any
 
 from .._later import not_yet
+from .._native_stores import NativeStore
 
 __all__ = ["CollisionStore", "InMemoryCollisionStore", "PostgresCollisionStore", "SQLiteCollisionStore"]
+
+_opening = threading.Lock()
 
 
 class CollisionStore(ABC):
@@ -43,44 +49,182 @@ class CollisionStore(ABC):
         return [self.next_suffix(key) for key in keys]
 
 
-class InMemoryCollisionStore(CollisionStore):
-    """Counts in this process. It has not landed yet: making one raises NotImplementedError."""
+class _NativeCollisionStore(CollisionStore):
+    """A store of the native library, opened at its first use."""
 
-    def __init__(self) -> None:
-        raise not_yet("InMemoryCollisionStore", "unique ids")
+    _native_store: NativeStore | None = None
+
+    def _open(self) -> NativeStore:
+        raise NotImplementedError
+
+    def _store(self) -> NativeStore:
+        with _opening:
+            if self._native_store is None:
+                self._native_store = self._open()
+            return self._native_store
 
     def next_suffix(self, key: str) -> int:
-        """Raise NotImplementedError.
+        """Count one more holder of `key`.
 
         Parameters
         ----------
         key : str
-            Not used.
+            An id, not empty.
+
+        Returns
+        -------
+        suffix : int
+            How many holders there were before: 0 for the first.
+
+        Raises
+        ------
+        TypeError
+            If `key` is not a string.
+        StoreError
+            If the store cannot count; then it has not.
         """
-        raise not_yet("InMemoryCollisionStore", "unique ids")
+        return self.next_suffixes([key])[0]
+
+    def next_suffixes(self, keys: Iterable[str]) -> list[int]:
+        """Count one more holder of each key, in order, in one transaction.
+
+        Parameters
+        ----------
+        keys : iterable of str
+            Ids, equal ones among them or not.
+
+        Returns
+        -------
+        suffixes : list of int
+            What `next_suffix` gives for each.
+
+        Raises
+        ------
+        TypeError
+            If a key is not a string.
+        StoreError
+            If the store cannot count; then it has counted none.
+        """
+        if isinstance(keys, str):
+            raise TypeError(f"keys={keys!r}: want a list of strings")
+        return self._store().next_suffixes(list(keys))
+
+    def lookup(self, id: str) -> str | int | None:
+        """Return the key of the item that has an id.
+
+        Parameters
+        ----------
+        id : str
+            A unique id.
+
+        Returns
+        -------
+        item_key : str, int or None
+            The key it was given out with; None if it was given out without a key, or not at all.
+        """
+        item = self._store().lookup([id])[0]
+        return None if not item else int(item[1:]) if item[0] == "i" else item[1:]
+
+    def release(self, item_keys: Iterable[str | int]) -> int:
+        """Forget items and give their ids back; only then may their ids be given out again.
+
+        Parameters
+        ----------
+        item_keys : iterable of str or int
+            Keys of items.
+
+        Returns
+        -------
+        known : int
+            How many of them the store knew.
+        """
+        return self._store().release(as_items(list(item_keys)))
 
 
-class SQLiteCollisionStore(CollisionStore):
-    """Counts in a SQLite database. It has not landed yet: making one raises NotImplementedError.
+class InMemoryCollisionStore(_NativeCollisionStore):
+    """Counts in this process. A copy or pickle has the counts of its moment, and then counts apart.
+
+    Examples
+    --------
+    >>> from semantic_id import InMemoryCollisionStore
+    >>> InMemoryCollisionStore().next_suffixes(["a", "b", "a"])
+    [0, 0, 1]
+    """
+
+    _contents = b""
+
+    def _open(self) -> NativeStore:
+        return NativeStore.memory(self._contents)
+
+    def __getstate__(self) -> dict[str, Any]:
+        with _opening:
+            native = self._native_store
+        state = {name: value for name, value in self.__dict__.items() if name != "_native_store"}
+        return state if native is None else state | {"_contents": native.snapshot()}
+
+
+class SQLiteCollisionStore(_NativeCollisionStore):
+    """Counts in a SQLite database, which processes of one machine may share, and which outlasts crashes.
+
+    A batch is one transaction, on the disk when the call returns. Databases of semantic-id 0.2.5 are continued. The
+    file is opened at the first use; do not open it with another SQLite library, such as the module sqlite3, in a
+    process that has it open, for closing it there would take its locks away.
 
     Parameters
     ----------
-    db_path : str, default="collisions.db"
-        Not used.
+    db_path : str or path-like, default="collisions.db"
+        The file; made if it is not there.
+
+    Attributes
+    ----------
+    db_path : str
+        The path as it was given.
     """
 
-    def __init__(self, db_path: str = "collisions.db") -> None:
-        raise not_yet("SQLiteCollisionStore", "unique ids")
+    _timeout = 60.0  # seconds to wait for other processes
 
-    def next_suffix(self, key: str) -> int:
-        """Raise NotImplementedError.
+    def __init__(self, db_path: str | os.PathLike[str] = "collisions.db") -> None:
+        self.db_path = os.fspath(db_path)
+        in_memory = self.db_path in ("", ":memory:")
+        self._path = self.db_path if in_memory else os.path.abspath(self.db_path)  # the working directory may change
+
+    def _open(self) -> NativeStore:
+        return NativeStore.sqlite(self._path, self._timeout)
+
+    def close(self) -> None:
+        """Close the database. It is opened again when the store is used again."""
+        with _opening:
+            native, self._native_store = self._native_store, None
+        if native is not None:
+            native.close()
+
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Write a copy of the database, as it is between two transactions.
 
         Parameters
         ----------
-        key : str
-            Not used.
+        path : str or path-like
+            A file that is not there yet.
         """
-        raise not_yet("SQLiteCollisionStore", "unique ids")
+        if os.path.lexists(path):
+            raise FileExistsError(f"{os.fspath(path)} is there already: a backup goes to a new file")
+        self._store().backup(os.path.abspath(path))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_native_store"}
+
+
+def as_items(keys: list[str | int]) -> list[str]:
+    """Return keys of items as the native library has them: 1 and "1" are two items."""
+    items = []
+    for i, key in enumerate(keys):
+        if isinstance(key, str):
+            items.append("t" + key)
+        elif isinstance(key, Integral) and not isinstance(key, bool):
+            items.append(f"i{int(key)}")
+        else:
+            raise TypeError(f"item_keys[{i}] is {key!r}: want a string or an integer")
+    return items
 
 
 class PostgresCollisionStore(CollisionStore):

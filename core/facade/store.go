@@ -1,0 +1,252 @@
+package facade
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/semantic-id/semantic-id/core"
+	"github.com/semantic-id/semantic-id/core/resolve"
+	"github.com/semantic-id/semantic-id/core/store"
+)
+
+// stores are the stores callers hold by number, texts what calls have to say that the caller could not make room for.
+// Numbers are never used twice.
+var stores = struct {
+	sync.Mutex
+	last  int64
+	open  map[int64]store.Store
+	texts map[int64]string
+}{open: map[int64]store.Store{}, texts: map[int64]string{}}
+
+func addStore(s store.Store) int64 {
+	stores.Lock()
+	defer stores.Unlock()
+	stores.last++
+	stores.open[stores.last] = s
+	return stores.last
+}
+
+func storeAt(handle int64) (store.Store, error) {
+	stores.Lock()
+	defer stores.Unlock()
+	s, ok := stores.open[handle]
+	if !ok {
+		return nil, fmt.Errorf("%w of a store: %d", core.ErrHandle, handle)
+	}
+	return s, nil
+}
+
+// giveText keeps a text for TextTake and writes its number and length, 0 and 0 for an empty one.
+func giveText(s string, handleOut, lenOut uint64) {
+	if s == "" {
+		put(handleOut, int64(0))
+		put(lenOut, int64(0))
+		return
+	}
+	stores.Lock()
+	stores.last++
+	handle := stores.last
+	stores.texts[handle] = s
+	stores.Unlock()
+	put(handleOut, handle)
+	put(lenOut, int64(len(s)))
+}
+
+// TextTake copies a text that a call has kept to the buffer, of its length, and forgets it.
+func TextTake(handle int64, bufAddr uint64, bufLen int64, errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		stores.Lock()
+		s, ok := stores.texts[handle]
+		delete(stores.texts, handle)
+		stores.Unlock()
+		if !ok {
+			return fmt.Errorf("%w of a text: %d", core.ErrHandle, handle)
+		}
+		copy(slice[byte](bufAddr, bufLen), s)
+		return nil
+	})
+}
+
+// textsAt are count texts with a zero byte between them.
+func textsAt(addr uint64, size, count int64) ([]string, error) {
+	if count == 0 {
+		return []string{}, nil
+	}
+	texts := strings.Split(string(slice[byte](addr, size)), "\x00")
+	if int64(len(texts)) != count {
+		return nil, fmt.Errorf("%w: %d texts in a buffer of %d", core.ErrShape, len(texts), count)
+	}
+	return texts, nil
+}
+
+// StoreMemory makes a store in memory, with the contents that StoreSnapshot has written, or none.
+func StoreMemory(contentsAddr uint64, contentsLen int64, handleOut uint64, errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		s := store.NewMemory()
+		if contentsLen != 0 {
+			var err error
+			if s, err = store.RestoreMemory(slice[byte](contentsAddr, contentsLen)); err != nil {
+				return err
+			}
+		}
+		put(handleOut, addStore(s))
+		return nil
+	})
+}
+
+// StoreSQLite opens a SQLite database; a transaction waits for other processes up to timeout seconds.
+func StoreSQLite(pathAddr uint64, pathLen int64, timeout float64, handleOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		ctx, stop := controlAt(controlAddr).context()
+		defer stop()
+		s, err := store.OpenSQLite(ctx, string(slice[byte](pathAddr, pathLen)), time.Duration(timeout*float64(time.Second)))
+		if err == nil {
+			put(handleOut, addStore(s))
+		}
+		return err
+	})
+}
+
+// StoreFree closes a store. An unknown handle is ignored.
+func StoreFree(handle int64) {
+	stores.Lock()
+	s, ok := stores.open[handle]
+	delete(stores.open, handle)
+	stores.Unlock()
+	if ok {
+		_ = s.Close()
+	}
+}
+
+// StoreNextSuffixes counts one more holder of each of count keys and writes how many there were before, int64.
+func StoreNextSuffixes(handle int64, keysAddr uint64, keysLen, count int64, suffixesOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		s, err := storeAt(handle)
+		if err != nil {
+			return err
+		}
+		keys, err := textsAt(keysAddr, keysLen, count)
+		if err != nil {
+			return err
+		}
+		ctx, stop := controlAt(controlAddr).context()
+		defer stop()
+		n, err := s.NextSuffixes(ctx, keys)
+		copy(slice[int64](suffixesOut, count), n)
+		return err
+	})
+}
+
+// What the texts beside the ids of StoreAssign are.
+const (
+	AssignPlain = iota // there are none
+	AssignNames        // what to append instead of a number
+	AssignItems        // items, by store.IntItem and store.TextItem
+)
+
+// StoreAssign makes count ids unique as resolve.Assign does and writes the suffixes, int64; the ids of known items are a
+// text to take, with zero bytes between them.
+func StoreAssign(handle int64, idsAddr uint64, idsLen, count int64, sepAddr uint64, sepLen int64, besideAddr uint64, besideLen, beside int64,
+	suffixesOut, textOut, textLenOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		s, err := storeAt(handle)
+		if err != nil {
+			return err
+		}
+		b := resolve.Batch{Sep: string(slice[byte](sepAddr, sepLen))}
+		if b.IDs, err = textsAt(idsAddr, idsLen, count); err != nil {
+			return err
+		}
+		if beside != AssignPlain {
+			texts, err := textsAt(besideAddr, besideLen, count)
+			if err != nil {
+				return err
+			}
+			if beside == AssignNames {
+				b.Names = texts
+			} else {
+				b.Items = texts
+			}
+		}
+		ctx, stop := controlAt(controlAddr).context()
+		defer stop()
+		a, err := resolve.Assign(ctx, s, b)
+		if err != nil {
+			return err
+		}
+		copy(slice[int64](suffixesOut, count), a.Suffix)
+		giveText(strings.Join(a.Known, "\x00"), textOut, textLenOut)
+		return nil
+	})
+}
+
+// StoreLookup gives, as a text to take, the items that have these ids, with zero bytes between them.
+func StoreLookup(handle int64, idsAddr uint64, idsLen, count int64, textOut, textLenOut uint64, errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		s, err := storeAt(handle)
+		if err != nil {
+			return err
+		}
+		ids, err := textsAt(idsAddr, idsLen, count)
+		if err != nil {
+			return err
+		}
+		items, err := store.Lookup(context.Background(), s, ids)
+		if err == nil {
+			giveText(strings.Join(items, "\x00"), textOut, textLenOut)
+		}
+		return err
+	})
+}
+
+// StoreRelease forgets items, gives their ids back, and writes how many were known, int64.
+func StoreRelease(handle int64, itemsAddr uint64, itemsLen, count int64, knownOut uint64, errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		s, err := storeAt(handle)
+		if err != nil {
+			return err
+		}
+		items, err := textsAt(itemsAddr, itemsLen, count)
+		if err != nil {
+			return err
+		}
+		n, err := store.Release(context.Background(), s, items)
+		put(knownOut, int64(n))
+		return err
+	})
+}
+
+// StoreSnapshot gives the contents of a store in memory as a text to take.
+func StoreSnapshot(handle int64, textOut, textLenOut uint64, errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		s, err := storeAt(handle)
+		if err != nil {
+			return err
+		}
+		m, ok := s.(*store.Memory)
+		if !ok {
+			return fmt.Errorf("%w: the store is not one in memory", core.ErrParam)
+		}
+		data, err := m.Snapshot()
+		giveText(string(data), textOut, textLenOut)
+		return err
+	})
+}
+
+// StoreBackup copies the database of a SQLite store to a file.
+func StoreBackup(handle int64, pathAddr uint64, pathLen int64, errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		s, err := storeAt(handle)
+		if err != nil {
+			return err
+		}
+		q, ok := s.(*store.SQLite)
+		if !ok {
+			return fmt.Errorf("%w: the store is not a SQLite database", core.ErrParam)
+		}
+		return q.Backup(context.Background(), string(slice[byte](pathAddr, pathLen)))
+	})
+}
