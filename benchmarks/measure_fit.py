@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from statistics import mean, median
 
+import picture
 from bench import CLUSTERS, DIM, INDUSTRIAL, LEVELS, NAMES, PACKAGES, RESULTS, Bench, Fits, race, spread
 from peers import MissingError
-from picture import error_against_time
 from report import Section, Target, not_measured
 
 OURS_ITERATIONS = (1, 2, 3, 5, 8, 12, 25, 50, 100)
@@ -31,6 +31,7 @@ def fit(bench: Bench) -> list[Section]:
 
 def _large(bench: Bench) -> list[Section]:
     """One race of all programs, each with several numbers of iterations."""
+    picture.check()
     data, rows = bench.data(PACKAGES)
     few, some, all_ = bench.rounds(1, 1), bench.rounds(3, 1), bench.rounds(5)
     ours = [Fits("ours", all_, {"n_init": 1, "max_iter": m}) for m in OURS_ITERATIONS]
@@ -99,7 +100,7 @@ def _time_to_error(
     section.picture = RESULTS / "error-time.svg"
     section.alt = "Decode error against fit time: one curve for each program"
     points = {"0.2.5, n_init=1": others["0.2.5"], "faiss-rq": others["faiss-rq"]}
-    error_against_time(
+    picture.error_against_time(
         section.picture,
         {p: [(median(f.seconds), mean(f.errors)) for f in fits] for p, fits in ({"ours": ours} | curves).items()},
         {p: (median(f.seconds), mean(f.errors)) for p, f in points.items()},

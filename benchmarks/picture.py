@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,12 +23,16 @@ _STYLE = {
 }
 
 
+def check() -> None:
+    """Raise `MissingError` where nothing can be drawn: ask before measuring for minutes."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingError("matplotlib, which draws the plot, is not installed")
+
+
 def error_against_time(path: Path, curves: Mapping[str, Sequence[Point]], points: Mapping[str, Point]) -> None:
     """Draw a curve for each program over its numbers of iterations, and single points, into `path`."""
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise MissingError("matplotlib, which draws the plot, is not installed") from error
+    import matplotlib
+
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.fonttype"] = "none"
     matplotlib.rcParams["svg.hashsalt"] = "semantic-id"
