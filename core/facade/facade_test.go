@@ -150,7 +150,7 @@ func TestBalanced(t *testing.T) {
 		t.Errorf("encoded with proofs %v, fitted with %v", proofs, f.proofs)
 	}
 	c.want(t, "no proofs", QuantizerEncodeBalanced(handle[0], at(f.x), 300, 6, 1, at(again), 0, 0, at(c.text), 200), KindOK, "")
-	c.want(t, "width", QuantizerEncodeBalanced(handle[0], at(f.x), 360, 5, 0, at(again), 0, 0, at(c.text), 200), KindShape, "5 columns")
+	c.want(t, "width", QuantizerEncodeBalanced(handle[0], at(f.x), 300, 5, 0, at(again), 0, 0, at(c.text), 200), KindShape, "5 columns")
 	c.want(t, "null", QuantizerEncodeBalanced(handle[0], at(f.x), 300, 6, 0, 0, 0, 0, at(c.text), 200), KindParam, "null")
 }
 
