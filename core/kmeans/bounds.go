@@ -43,6 +43,7 @@ type bounds struct {
 	rounded []f32.Rounded // of each row, with ints
 
 	filled  bool
+	useless bool        // the last assign measured too many distances
 	workers []*searcher // kept, as memory is promised
 }
 
@@ -151,8 +152,14 @@ func (b *bounds) steps(d float64) uint16 {
 	return uint16(max(0, int64(min(65534, d/b.step*(1+1e-12)))+1))
 }
 
+// setLower makes a distance the lower bound of row i in group g.
+func (b *bounds) setLower(i, g int, steps int32) {
+	b.lower[i*b.groups+g] = uint16(min(uint32(steps)+uint32(b.drift[g]), 65535))
+}
+
 // assign makes the labels those of the centroids. They were the labels of where the centroids were before the last move,
-// or it is the first time. It returns false if integers are no good for the data: then nothing is assigned.
+// or it is the first time. It returns false, and assigns nothing, if the centroids are no good for integers. Where the
+// rows are not, it is done but takes long, and useless says so.
 func (b *bounds) assign(ctx context.Context, x Rows, centroids core.Matrix, labels []int32) (bool, error) {
 	if !b.book.Set(centroids.Data, b.k, x.Dim(), b.order, b.center) {
 		return false, nil
@@ -176,8 +183,8 @@ func (b *bounds) assign(ctx context.Context, x Rows, centroids core.Matrix, labe
 		s.centroids = centroids
 		measured.Add(int64(s.search(lo, hi, labels[lo:hi])))
 	})
-	b.filled = true
-	return measured.Load() <= int64(mostMeasured*x.Len()), err
+	b.filled, b.useless = true, measured.Load() > int64(mostMeasured*x.Len())
+	return true, err
 }
 
 // up32 is d as a float32 that is not less.

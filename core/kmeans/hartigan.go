@@ -103,7 +103,7 @@ func (h *hartigan) begin(ctx context.Context) error {
 		return err
 	}
 	h.inertia, err = sumRows(ctx, h.x, func(i int, row []float32) float64 {
-		h.norms[i] = norm64(row)
+		h.norms[i] = f32.SqNorm64(row)
 		return float64(weightOf(h.weights, i) * f32.SqDist64(row, h.centroids.Row(int(h.labels[i]))))
 	})
 	return err
@@ -244,12 +244,4 @@ func (h *hartigan) thin(p *proposer, row []float32, own int32, w float64) {
 		}
 	}
 	p.close = p.close[:n]
-}
-
-func norm64(row []float32) float64 {
-	var s float64
-	for _, v := range row {
-		s += float64(float64(v) * float64(v))
-	}
-	return s
 }

@@ -60,6 +60,7 @@ func (l *lloyd) run(ctx context.Context) error {
 	l.sums = newSums(l.k, l.x.Dim())
 	l.moved = make([]float64, l.k)
 	l.distinct = true
+	l.plain = l.plain || !boundsFit(l.x.Dim(), l.k, l.x.lean) || l.spread < minSpread || l.spread > maxSpread
 	if err := l.assign(ctx); err != nil {
 		return err
 	}
@@ -81,11 +82,10 @@ func (l *lloyd) run(ctx context.Context) error {
 			return err
 		}
 		copy(l.before, l.labels)
-		if settling := l.iters > 0 && len(l.sums.changed) < l.x.Len()/settlingShare; settling && l.bounds == nil && !l.plain {
-			if l.plain = !boundsFit(l.x.Dim(), l.k, l.x.lean) || l.spread < minSpread || l.spread > maxSpread; !l.plain {
-				giveBack(l.x)
-				l.bounds = newBounds(l.x, l.centroids, l.center, l.spread)
-			}
+		settling := l.iters > 0 && len(l.sums.changed) < l.x.Len()/settlingShare
+		if settling && l.bounds == nil && !l.plain {
+			giveBack(l.x)
+			l.bounds = newBounds(l.x, l.centroids, l.center, l.spread)
 		}
 		if err := l.assign(ctx); err != nil {
 			return err
@@ -122,11 +122,13 @@ func (l *lloyd) run(ctx context.Context) error {
 // assign gives each row its nearest centroid.
 func (l *lloyd) assign(ctx context.Context) error {
 	if l.bounds != nil {
-		good, err := l.bounds.assign(ctx, l.x, l.centroids, l.labels)
-		if err != nil || good {
+		done, err := l.bounds.assign(ctx, l.x, l.centroids, l.labels)
+		if !done || l.bounds.useless {
+			l.bounds, l.plain = nil, true
+		}
+		if err != nil || done {
 			return err
 		}
-		l.bounds, l.plain = nil, true
 	}
 	if len(l.scratch) < par.Threads() {
 		l.scratch = l.x.Scratch(taskRows)

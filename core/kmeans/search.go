@@ -20,8 +20,8 @@ type searcher struct {
 	last    []int32       // of each row: its last candidate, or -1
 	near    []candidate   // of all rows
 	lists   [][]int32     // of each group: the rows of which it is to be searched
-	ints    []uint32      // of each row, unless bounds has them
-	rounded []f32.Rounded // likewise
+	ints    []uint32      // the rows as integers: those of bounds, or rounded here
+	rounded []f32.Rounded // of each row
 
 	scales  []f32.RowScale
 	leastOf []float32  // of each row: see Groups.Least
@@ -64,6 +64,9 @@ func (s *searcher) search(lo, hi int, labels []int32) (measured int) {
 	b := s.b
 	s.lo, s.labels = lo, labels
 	s.open, s.near = s.open[:0], s.near[:0]
+	if b.ints != nil {
+		s.ints, s.rounded = b.ints[lo*b.words:], b.rounded[lo:]
+	}
 	for r := range hi - lo {
 		i := lo + r
 		if b.filled {
@@ -74,16 +77,15 @@ func (s *searcher) search(lo, hi int, labels []int32) (measured int) {
 		}
 		s.open = append(s.open, int32(r))
 		s.best[r], s.last[r] = float32(math.Inf(-1)), -1
-		if b.ints != nil {
-			f32.Prefetch(s.intsOf(r))
+		if ints := s.ints[r*b.words:][:b.words]; b.ints == nil || !b.filled {
+			s.rounded[r] = b.book.Round(ints, s.x.Row(i, s.row), s.minus)
+		} else {
+			f32.Prefetch(ints)
 		}
-		if b.ints == nil || !b.filled {
-			*s.roundedOf(r) = b.book.Round(s.intsOf(r), s.x.Row(i, s.row), s.minus)
-		}
-		if !s.roundedOf(r).Fits() {
+		if !s.rounded[r].Fits() {
 			continue
 		}
-		s.scales[r], s.leastOf[r] = b.book.Scale(*s.roundedOf(r)), b.book.Least(*s.roundedOf(r))
+		s.scales[r], s.leastOf[r] = b.book.Scale(s.rounded[r]), b.book.Least(s.rounded[r])
 		if b.filled {
 			g := b.slot[labels[r]] / f32.GroupSize
 			s.lists[g] = append(s.lists[g], int32(r))
@@ -96,10 +98,10 @@ func (s *searcher) search(lo, hi int, labels []int32) (measured int) {
 	s.score()
 	if b.filled {
 		for _, r := range s.open {
-			if !s.roundedOf(int(r)).Fits() {
+			if !s.rounded[r].Fits() {
 				continue
 			}
-			limit := b.steps(b.book.Distance(*s.roundedOf(int(r)), s.best[r]))
+			limit := b.steps(b.book.Distance(s.rounded[r], s.best[r]))
 			own := b.slot[labels[r]] / f32.GroupSize
 			n := f32.AtMost(s.at, b.lower[(lo+int(r))*b.groups:][:b.groups], b.drift, limit)
 			for _, g := range s.at[:n] {
@@ -123,30 +125,12 @@ func (s *searcher) search(lo, hi int, labels []int32) (measured int) {
 	return measured
 }
 
-func (s *searcher) intsOf(r int) []uint32 {
-	if s.b.ints != nil {
-		return s.b.ints[(s.lo+r)*s.b.words:][:s.b.words]
-	}
-	return s.ints[r*s.b.words:][:s.b.words]
-}
-
-func (s *searcher) roundedOf(r int) *f32.Rounded {
-	if s.b.ints != nil {
-		return &s.b.rounded[s.lo+r]
-	}
-	return &s.rounded[r]
-}
-
 // score searches the groups for the rows in their lists, which it empties.
 func (s *searcher) score() {
 	b := s.b
-	ints := s.ints
-	if b.ints != nil {
-		ints = b.ints[s.lo*b.words:]
-	}
 	for g, list := range s.lists {
 		if len(list) > 0 {
-			b.book.Score(s.scores, s.up, g, list, ints, b.words, s.scales)
+			b.book.Score(s.scores, s.up, g, list, s.ints, b.words, s.scales)
 			s.take(g, list)
 			s.lists[g] = list[:0]
 		}
@@ -161,7 +145,7 @@ func (s *searcher) take(g int, rows []int32) {
 	}
 	f32.StepsOfScores(s.steps[:n], s.most[:n], s.least[:n], b.scale)
 	for j, r := range rows {
-		b.lower[(s.lo+int(r))*b.groups+g] = uint16(min(uint32(s.steps[j])+uint32(b.drift[g]), 65535))
+		b.setLower(s.lo+int(r), g, s.steps[j])
 		t := &s.scores[j]
 		s.best[r] = max(s.best[r], t.Low)
 		if t.Most < s.best[r] {
@@ -205,7 +189,7 @@ func (s *searcher) settle(r int) bool {
 	}
 	label := b.order[only.slot]
 	s.labels[r] = label
-	b.upper[i] = up32(b.book.Distance(*s.roundedOf(r), s.best[r]) - b.gone[label])
+	b.upper[i] = up32(b.book.Distance(s.rounded[r], s.best[r]) - b.gone[label])
 	s.leaveOut(i, only)
 	return true
 }
@@ -219,7 +203,7 @@ func (s *searcher) measure(r int) int {
 			s.ids = append(s.ids, b.order[n.slot])
 		}
 	}
-	if !s.roundedOf(r).Fits() {
+	if !s.rounded[r].Fits() {
 		s.ids = append(s.ids, b.order...)
 	}
 	row, dist := s.x.Row(i, s.row), s.dist[:len(s.ids)]
@@ -247,7 +231,7 @@ func (s *searcher) leaveOut(i int, own *candidate) {
 	b, g := s.b, int(own.slot)/f32.GroupSize
 	least, steps := [1]float32{s.leastOf[i-s.lo]}, [1]int32{}
 	f32.StepsOfScores(steps[:], []float32{own.rest}, least[:], b.scale)
-	b.lower[i*b.groups+g] = uint16(min(uint32(steps[0])+uint32(b.drift[g]), 65535))
+	b.setLower(i, g, steps[0])
 }
 
 // nearestOf settles which of the centroids at is nearest by the definition of a code, when it is sure to be one of those

@@ -120,7 +120,7 @@ func (g *greedy) first(ctx context.Context, pick int) error {
 	return par.Chunks(ctx, g.x.Rows, taskRows, func(_, lo, hi int) {
 		g.panels[lo/taskRows].Pack(g.x.Slice(lo, hi).Data, g.x.Cols)
 		for i := lo; i < hi; i++ {
-			g.norms[i] = norm64(g.x.Row(i))
+			g.norms[i] = f32.SqNorm64(g.x.Row(i))
 			g.near[i] = f32.SqDist64(g.x.Row(i), g.x.Row(pick))
 		}
 	})

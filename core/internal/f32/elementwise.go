@@ -63,6 +63,20 @@ func SqDist64(x, y []float32) float64 {
 	return s
 }
 
+// SqNorm64 is |x|² in float64, of four sums: one would wait for itself.
+func SqNorm64(x []float32) float64 {
+	var s, t, u, v float64
+	for len(x) >= 4 {
+		a, b, c, d := float64(x[0]), float64(x[1]), float64(x[2]), float64(x[3])
+		s, t, u, v = s+float64(a*a), t+float64(b*b), u+float64(c*c), v+float64(d*d)
+		x = x[4:]
+	}
+	for _, w := range x {
+		s += float64(float64(w) * float64(w))
+	}
+	return s + t + u + v
+}
+
 // sqDist64x4 is SqDist64 of x to four vectors at once: four chains of additions that need not wait for one another.
 func sqDist64x4(x, a, b, c, d []float32) [4]float64 {
 	var p, q, r, s float64

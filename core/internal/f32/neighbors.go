@@ -210,32 +210,18 @@ func (n *Neighbors) measureQueries(s *neighborSearch, queries []float32) {
 	}
 	for i := range count {
 		query, norms := queries[i*n.Dim:][:n.Dim], s.norms[3*i:][:3]
-		norms[1] = norm64(query) * (1 - float64(n.Dim+8)*0x1p-52)
+		norms[1] = SqNorm64(query) * (1 - float64(n.Dim+8)*0x1p-52)
 		if f == nil {
 			continue
 		}
 		n.shift(s.shifted, query)
-		norms[0] = norm64(s.shifted) * (1 - float64(n.Dim+8)*0x1p-52)
+		norms[0] = SqNorm64(s.shifted) * (1 - float64(n.Dim+8)*0x1p-52)
 		norm, scale, sum := f.round(s.integers[i*f.stride:][:f.stride], s.shifted)
 		norms[2] = norm
 		e := math.Sqrt(sqError16(sum, n.Dim)) / float64(scale)
 		x := s.params[i*perRow:][:perRow]
 		x[0], x[1], x[2] = 1/scale, upward(e), upward(norm+e)
 	}
-}
-
-// norm64 returns |x|².
-func norm64(x []float32) float64 {
-	var s, t, u, v float64
-	for len(x) >= 4 {
-		a, b, c, d := float64(x[0]), float64(x[1]), float64(x[2]), float64(x[3])
-		s, t, u, v = s+float64(a*a), t+float64(b*b), u+float64(c*c), v+float64(d*d)
-		x = x[4:]
-	}
-	for _, w := range x {
-		s += float64(w) * float64(w)
-	}
-	return s + t + u + v
 }
 
 // scoreIntegers sets s.up to what the scores of count queries and a block's rows are at most.

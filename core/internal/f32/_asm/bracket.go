@@ -29,36 +29,16 @@ func bracket(l level, g, vectors int) {
 		bases = append(bases, b)
 	}
 	column := func(h, field int) Mem { return Mem{Base: table, Disp: (5*h + field) * l.bytes()} }
-	sums := make([]reg.VecVirtual, g*vectors)
-	for i := range sums {
-		sums[i] = l.vec()
-		load(l, column(i%vectors, 4), sums[i])
-	}
-	c := make([]reg.VecVirtual, vectors)
-	for h := range c {
-		c[h] = l.vec()
-	}
-	x := l.vec()
+	tile := newProducts(l, g, vectors, column)
+	sums, c := tile.sums, tile.c
 	Label("loop")
-	for n := range unroll {
-		for h := range c {
-			load(l, Mem{Base: panel, Disp: (n*vectors + h) * l.bytes()}, c[h])
+	tile.add(panel, func(i, n int) Mem {
+		m := Mem{Base: bases[i/3], Disp: 4 * n}
+		if i%3 > 0 {
+			m.Index, m.Scale = stride, uint8(i%3)
 		}
-		for i := range g {
-			m := Mem{Base: bases[i/3], Disp: 4 * n}
-			if i%3 > 0 {
-				m.Index, m.Scale = stride, uint8(i%3)
-			}
-			VPBROADCASTD(m, x)
-			for h := range c {
-				if l.name == vnni.name {
-					l.addProducts("VPDPBUSD", c[h], x, sums[i*vectors+h])
-				} else {
-					l.addPairs(x, c[h], sums[i*vectors+h])
-				}
-			}
-		}
-	}
+		return m
+	})
 	PREFETCHT1(Mem{Base: ahead})
 	ADDQ(step, ahead)
 	ADDQ(U32(unroll*vectors*l.bytes()), panel)
@@ -122,6 +102,48 @@ func bracket(l level, g, vectors int) {
 	}
 	VZEROUPPER()
 	RET()
+}
+
+// products is the sums of products of some rows with a panel of some vectors of centroids.
+type products struct {
+	l    level
+	sums []reg.VecVirtual // [row][vector]
+	c    []reg.VecVirtual // a word of each vector of centroids
+	x    reg.VecVirtual   // a word of a row
+}
+
+// newProducts emits sums that start from what column has of the centroids.
+func newProducts(l level, g, vectors int, column func(h, field int) Mem) products {
+	p := products{l: l, sums: make([]reg.VecVirtual, g*vectors), c: make([]reg.VecVirtual, vectors)}
+	for i := range p.sums {
+		p.sums[i] = l.vec()
+		load(l, column(i%vectors, 4), p.sums[i])
+	}
+	for h := range p.c {
+		p.c[h] = l.vec()
+	}
+	p.x = l.vec()
+	return p
+}
+
+// add emits the products of the next unroll words; word says where word n of row i is.
+func (p products) add(panel reg.Register, word func(i, n int) Mem) {
+	vectors := len(p.c)
+	for n := range unroll {
+		for h := range p.c {
+			load(p.l, Mem{Base: panel, Disp: (n*vectors + h) * p.l.bytes()}, p.c[h])
+		}
+		for i := range len(p.sums) / vectors {
+			VPBROADCASTD(word(i, n), p.x)
+			for h := range p.c {
+				if p.l.name == vnni.name {
+					p.l.addProducts("VPDPBUSD", p.c[h], p.x, p.sums[i*vectors+h])
+				} else {
+					p.l.addPairs(p.x, p.c[h], p.sums[i*vectors+h])
+				}
+			}
+		}
+	}
 }
 
 // survivors emits the comparison of what scores are at most with the greatest of what they are at least.

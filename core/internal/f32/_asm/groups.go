@@ -27,34 +27,12 @@ func group(l level, g int) {
 	}
 	table := Load(Param("table"), GP64())
 	column := func(h, field int) Mem { return Mem{Base: table, Disp: (5*h + field) * l.bytes()} }
-	sums := make([]reg.VecVirtual, g*vectors)
-	for i := range sums {
-		sums[i] = l.vec()
-		load(l, column(i%vectors, 4), sums[i])
-	}
+	tile := newProducts(l, g, vectors, column)
+	sums, c := tile.sums, tile.c
 	panel, words, off := Load(Param("panel"), GP64()), Load(Param("words"), GP64()), GP64()
 	XORQ(off, off)
-	c := make([]reg.VecVirtual, vectors)
-	for h := range c {
-		c[h] = l.vec()
-	}
-	x := l.vec()
 	Label("loop")
-	for n := range unroll {
-		for h := range c {
-			load(l, Mem{Base: panel, Disp: (n*vectors + h) * l.bytes()}, c[h])
-		}
-		for i := range g {
-			VPBROADCASTD(Mem{Base: at[i], Index: off, Scale: 4, Disp: 4 * n}, x)
-			for h := range c {
-				if l.name == vnni.name {
-					l.addProducts("VPDPBUSD", c[h], x, sums[i*vectors+h])
-				} else {
-					l.addPairs(x, c[h], sums[i*vectors+h])
-				}
-			}
-		}
-	}
+	tile.add(panel, func(i, n int) Mem { return Mem{Base: at[i], Index: off, Scale: 4, Disp: 4 * n} })
 	ADDQ(U32(unroll*vectors*l.bytes()), panel)
 	ADDQ(Imm(unroll), off)
 	CMPQ(off, words)
