@@ -213,7 +213,7 @@ func StoreRelease(handle int64, itemsAddr uint64, itemsLen, count int64, knownOu
 		if err != nil {
 			return err
 		}
-		n, err := store.Release(context.Background(), s, items)
+		n, err := store.Release(context.Background(), s, "", items)
 		put(knownOut, int64(n))
 		return err
 	})

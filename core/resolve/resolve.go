@@ -23,6 +23,11 @@ type Batch struct {
 	Sep   string   // between an id and its suffix: not empty, without digits
 	Names []string // nil, or for each id what to append instead of a number
 	Items []string // nil, or for each id its item, by store.IntItem or store.TextItem
+
+	// Of Items alone:
+	Codes   core.Codes // none, or the codes of each id, by which new items are found
+	Version string     // whose items they are
+	Model   string     // "", or what tells the model that made the codes from others
 }
 
 // What a suffix of Assigned can be beside a number from 1 on.
@@ -34,8 +39,9 @@ const (
 
 // Assigned is the outcome: one suffix for each id of the batch.
 type Assigned struct {
-	Suffix []int64
-	Known  []string
+	Suffix     []int64
+	Known      []string
+	OtherModel bool // new items got ids, and the version had ids by another model
 }
 
 // Texts returns the unique ids.
@@ -92,12 +98,19 @@ func (b Batch) check() error {
 			return err
 		}
 	}
-	seen := make(map[string]int, len(b.Items))
-	for i, item := range b.Items {
-		if first, ok := seen[item]; ok {
-			return fmt.Errorf("%w: item key %s is at positions %d and %d: want each item once in a batch", core.ErrParam, show(item), first, i)
+	if b.Codes.Rows != 0 && (b.Codes.Rows != len(b.IDs) || len(b.Codes.Data) != b.Codes.Rows*b.Codes.Levels) {
+		return fmt.Errorf("%w: %d ids and codes of %d rows: want a row for each", core.ErrShape, len(b.IDs), b.Codes.Rows)
+	}
+	return distinct(b.Items, func(item string) string { return "item key " + show(item) })
+}
+
+func distinct(texts []string, name func(string) string) error {
+	seen := make(map[string]int, len(texts))
+	for i, text := range texts {
+		if first, ok := seen[text]; ok {
+			return fmt.Errorf("%w: %s is at positions %d and %d: want each once in a batch", core.ErrParam, name(text), first, i)
 		}
-		seen[item] = i
+		seen[text] = i
 	}
 	return nil
 }
@@ -117,7 +130,7 @@ func assign(ctx context.Context, tx store.Tx, b Batch) (Assigned, error) {
 	if b.Items == nil {
 		return a, w.run()
 	}
-	ids, err := tx.Items(b.Items)
+	ids, err := tx.Items(b.Version, b.Items)
 	if err != nil {
 		return a, err
 	}
@@ -137,11 +150,27 @@ func assign(ctx context.Context, tx store.Tx, b Batch) (Assigned, error) {
 		return a, err
 	}
 	texts := Assigned{Suffix: w.out}.Texts(Batch{IDs: w.keys, Sep: b.Sep})
-	items := make([]string, len(rows))
+	items := make([]store.Item, len(rows))
 	for j, i := range rows {
-		a.Suffix[i], items[j] = w.out[j], b.Items[i]
+		a.Suffix[i] = w.out[j]
+		items[j] = store.Item{Key: b.Items[i], ID: texts[j]}
+		if b.Codes.Rows != 0 {
+			items[j].Path = store.Path(b.Codes.Row(i))
+		}
 	}
-	return a, tx.AddItems(items, texts)
+	if b.Model != "" && len(rows) > 0 {
+		model, err := tx.Model(b.Version)
+		if err != nil {
+			return a, err
+		}
+		a.OtherModel = model != "" && model != b.Model
+		if model == "" {
+			if err := tx.SetModel(b.Version, b.Model); err != nil {
+				return a, err
+			}
+		}
+	}
+	return a, tx.AddItems(b.Version, items)
 }
 
 // work is a batch of ids without known items.

@@ -83,13 +83,54 @@ func TestSequences(t *testing.T) {
 func TestReleased(t *testing.T) {
 	everyStore(t, func(t *testing.T, s store.Store) {
 		assign(t, s, resolve.Batch{IDs: words("a a a"), Items: words("t0 t1 t2")})
-		if n, err := store.Release(ctx, s, words("t0 t1")); n != 2 || err != nil {
+		if n, err := store.Release(ctx, s, "", words("t0 t1")); n != 2 || err != nil {
 			t.Fatal(n, err)
 		}
 		for _, step := range [][2]string{{"a a", "a a-3"}, {"a-1 a-1 a-2 a", "a-1 a-1-1 a-2-1 a-4"}} {
 			if got := assign(t, s, resolve.Batch{IDs: words(step[0])}); got != step[1] {
 				t.Errorf("got %s, want %s", got, step[1])
 			}
+		}
+	})
+}
+
+// TestVersions: each version knows items for itself, and no two have an id in common.
+func TestVersions(t *testing.T) {
+	everyStore(t, func(t *testing.T, s store.Store) {
+		for _, step := range []struct {
+			version, model, ids, items, want string
+			other                            bool
+		}{
+			{"", "m1", "3-9 3-9", "i1 i2", "3-9 3-9-1", false},
+			{"v2", "m2", "v2:3-9 v2:3-9", "i2 i3", "v2:3-9 v2:3-9-1", false},
+			{"", "m2", "0-0 0-0", "i1 i2", "3-9 3-9-1", false}, // known
+			{"", "m2", "0-0 3-9", "i1 i3", "3-9 3-9-2", true},
+			{"v3", "m3", "3-9", "i1", "3-9-3", false}, // of another version, but the same text
+			{"", "", "3-9", "i4", "3-9-4", false},
+		} {
+			b := resolve.Batch{IDs: words(step.ids), Sep: "-", Items: words(step.items), Version: step.version, Model: step.model}
+			b.Codes = core.NewCodes(len(b.IDs), 2)
+			for i := range b.Codes.Data {
+				b.Codes.Data[i] = int32(10 + i)
+			}
+			a, err := resolve.Assign(ctx, s, b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(a.Texts(b), " "); got != step.want || a.OtherModel != step.other {
+				t.Errorf("got %s, %t, want %s, %t", got, a.OtherModel, step.want, step.other)
+			}
+		}
+		err := s.Update(ctx, func(tx store.Tx) error {
+			items, err := tx.Scan("", store.Path([]int32{12}), store.Item{}, 9)
+			want := []store.Item{{Key: "i2", ID: "3-9-1", Path: "12-13-"}, {Key: "i3", ID: "3-9-2", Path: "12-13-"}}
+			if !reflect.DeepEqual(items, want) {
+				t.Error(items)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
 		}
 	})
 }
@@ -153,7 +194,7 @@ func TestNothingTwice(t *testing.T) {
 				}
 				if rng.IntN(10) == 0 && len(items) > 0 { // give back one
 					for item, id := range items {
-						if n, err := store.Release(ctx, s, []string{item}); n != 1 || err != nil {
+						if n, err := store.Release(ctx, s, "", []string{item}); n != 1 || err != nil {
 							t.Fatal(n, err)
 						}
 						delete(items, item)
@@ -180,6 +221,7 @@ func TestBadBatches(t *testing.T) {
 			{resolve.Batch{IDs: words("a"), Sep: "-", Items: words("tx"), Names: words("y")}, core.ErrParam, "together"},
 			{resolve.Batch{IDs: words("a b c"), Sep: "-", Items: words("tx i1 tx")}, core.ErrParam, `item key "x" is at positions 0 and 2`},
 			{resolve.Batch{IDs: words("a b"), Sep: "-", Items: words("i7 i7")}, core.ErrParam, `item key 7 is at positions 0 and 1`},
+			{resolve.Batch{IDs: words("a b"), Sep: "-", Items: words("i7 i8"), Codes: core.NewCodes(1, 3)}, core.ErrShape, "2 ids and codes of 1 rows"},
 			{resolve.Batch{IDs: []string{"a", ""}, Sep: "-"}, core.ErrParam, "position 1 is empty"},
 		} {
 			if _, err := resolve.Assign(ctx, s, c.batch); !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.words) {

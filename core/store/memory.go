@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 )
 
@@ -14,15 +16,20 @@ type Memory struct {
 	mu     sync.Mutex
 	counts map[string]int64
 	marks  map[string]Mark
-	ids    map[string]string // of items
-	items  map[string]string // of ids
+	items  map[place]Item
+	places map[string]place    // of ids
+	order  map[string]*ordered // of versions
+	models map[string]string   // of versions
 	depths uint64
 	undo   []func() // what a failed transaction runs, last first
 }
 
+type place struct{ version, key string }
+
 // NewMemory returns an empty store.
 func NewMemory() *Memory {
-	return &Memory{counts: map[string]int64{}, marks: map[string]Mark{}, ids: map[string]string{}, items: map[string]string{}}
+	return &Memory{counts: map[string]int64{}, marks: map[string]Mark{}, items: map[place]Item{}, places: map[string]place{},
+		order: map[string]*ordered{}, models: map[string]string{}}
 }
 
 // NextSuffixes implements Store.
@@ -102,9 +109,24 @@ func (m *memoryTx) Counts(keys []string) ([]int64, error) { return read(m.counts
 
 func (m *memoryTx) Marks(ids []string) ([]Mark, error) { return read(m.marks, ids), nil }
 
-func (m *memoryTx) Items(items []string) ([]string, error) { return read(m.ids, items), nil }
+func (m *memoryTx) Items(version string, items []string) ([]string, error) {
+	ids := make([]string, len(items))
+	if len(m.items) == 0 {
+		return ids, nil
+	}
+	for i, item := range items {
+		ids[i] = m.items[place{version, item}].ID
+	}
+	return ids, nil
+}
 
-func (m *memoryTx) Holders(ids []string) ([]string, error) { return read(m.items, ids), nil }
+func (m *memoryTx) Holders(ids []string) ([]string, error) {
+	items := make([]string, len(ids))
+	for i, at := range read(m.places, ids) {
+		items[i] = at.key
+	}
+	return items, nil
+}
 
 func read[V any](m map[string]V, keys []string) []V {
 	values := make([]V, len(keys))
@@ -134,30 +156,104 @@ func (m *memoryTx) setMarks(ids []string, marks []Mark) {
 	}
 }
 
-func (m *memoryTx) AddItems(items, ids []string) error {
-	for i, id := range ids {
-		if m.ids[items[i]] != "" || m.items[id] != "" {
-			return fmt.Errorf("%w: item %q or id %q is there already", ErrStore, items[i], id)
+func (m *memoryTx) AddItems(version string, items []Item) error {
+	for _, item := range items {
+		at := place{version, item.Key}
+		if _, taken := m.places[item.ID]; taken || m.items[at].ID != "" {
+			return fmt.Errorf("%w: item %q or id %q is there already", ErrStore, item.Key, item.ID)
 		}
-		m.ids[items[i]], m.items[id] = id, items[i]
-		m.undo = append(m.undo, func() {
-			delete(m.ids, items[i])
-			delete(m.items, id)
-		})
+		m.put(at, item)
+		m.undo = append(m.undo, func() { m.drop(at) })
 	}
 	return nil
 }
 
-func (m *memoryTx) RemoveItems(items []string) error {
-	for _, item := range items {
-		id, ok := m.ids[item]
-		if !ok {
-			continue
+func (m *memoryTx) RemoveItems(version string, items []string) error {
+	for _, key := range items {
+		at := place{version, key}
+		if item, ok := m.items[at]; ok {
+			m.drop(at)
+			m.undo = append(m.undo, func() { m.put(at, item) })
 		}
-		delete(m.ids, item)
-		delete(m.items, id)
-		m.undo = append(m.undo, func() { m.ids[item], m.items[id] = id, item })
 	}
+	return nil
+}
+
+func (m *memoryTx) put(at place, item Item) {
+	m.items[at], m.places[item.ID] = item, at
+	o := m.order[at.version]
+	if o == nil {
+		o = &ordered{}
+		m.order[at.version] = o
+	}
+	o.fresh = append(o.fresh, item)
+}
+
+func (m *memoryTx) drop(at place) {
+	delete(m.places, m.items[at].ID)
+	delete(m.items, at)
+	m.order[at.version].gone = true
+}
+
+// ordered is the items of a version: sorted as Scan gives them, and those that came since. Some may be gone.
+type ordered struct {
+	sorted, fresh []Item
+	gone          bool
+}
+
+func (m *memoryTx) Scan(version, prefix string, after Item, limit int) ([]Item, error) {
+	o := m.order[version]
+	if o == nil {
+		return nil, nil
+	}
+	if len(o.fresh) > 0 {
+		slices.SortFunc(o.fresh, inOrder)
+		o.sorted, o.fresh = merged(o.sorted, o.fresh), nil
+	}
+	if o.gone {
+		o.sorted = slices.DeleteFunc(o.sorted, func(item Item) bool { return m.items[place{version, item.Key}] != item })
+		o.gone = false
+	}
+	if after.Path < prefix {
+		after = Item{Path: prefix}
+	}
+	low, found := slices.BinarySearchFunc(o.sorted, after, inOrder)
+	if found {
+		low++
+	}
+	high := low
+	for high < len(o.sorted) && high-low < limit && strings.HasPrefix(o.sorted[high].Path, prefix) {
+		high++
+	}
+	return slices.Clone(o.sorted[low:high]), nil
+}
+
+func inOrder(a, b Item) int {
+	if c := strings.Compare(a.Path, b.Path); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Key, b.Key)
+}
+
+// merged is the items of two sorted lists, equal ones once: some came back after they were gone.
+func merged(a, b []Item) []Item {
+	out := make([]Item, 0, len(a)+len(b))
+	for len(a) > 0 || len(b) > 0 {
+		if len(b) == 0 || len(a) > 0 && inOrder(a[0], b[0]) <= 0 {
+			out, a = append(out, a[0]), a[1:]
+		} else {
+			out, b = append(out, b[0]), b[1:]
+		}
+	}
+	return slices.Compact(out)
+}
+
+func (m *memoryTx) Model(version string) (string, error) { return m.models[version], nil }
+
+func (m *memoryTx) SetModel(version, model string) error {
+	old := m.models[version]
+	m.undo = append(m.undo, func() { m.models[version] = old })
+	m.models[version] = model
 	return nil
 }
 
@@ -165,10 +261,11 @@ func (m *memoryTx) Depths() (uint64, bool) { return m.depths, len(m.marks) != 0 
 
 // snapshot is what Snapshot writes, as JSON.
 type snapshot struct {
-	Version int               `json:"version"`
-	Counts  map[string]int64  `json:"counts"`
-	Held    map[string]bool   `json:"marks"` // true: Held, false: Free
-	IDs     map[string]string `json:"items"`
+	Version int                             `json:"version"`
+	Counts  map[string]int64                `json:"counts"`
+	Held    map[string]bool                 `json:"marks"`  // true: Held, false: Free
+	Items   map[string]map[string][2]string `json:"items"`  // of versions: of keys: id and path
+	Models  map[string]string               `json:"models"` // of versions
 }
 
 // Snapshot returns the contents as JSON, for RestoreMemory.
@@ -182,7 +279,14 @@ func (m *Memory) Snapshot() ([]byte, error) {
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)
-	err := e.Encode(snapshot{Version: 1, Counts: m.counts, Held: held, IDs: m.ids})
+	items := map[string]map[string][2]string{}
+	for at, item := range m.items {
+		if items[at.version] == nil {
+			items[at.version] = map[string][2]string{}
+		}
+		items[at.version][at.key] = [2]string{item.ID, item.Path}
+	}
+	err := e.Encode(snapshot{Version: 1, Counts: m.counts, Held: held, Items: items, Models: m.models})
 	return out.Bytes(), err
 }
 
@@ -216,11 +320,17 @@ func RestoreMemory(data []byte) (*Memory, error) {
 			m.marks[id] = Held
 		}
 	}
-	for item, id := range s.IDs {
-		if other := m.items[id]; other != "" || id == "" || item == "" {
-			return nil, fmt.Errorf("%w: items %q and %q have one id, %q, in the contents of an in-memory store", ErrCorrupt, item, other, id)
+	for version, items := range s.Items {
+		for key, of := range items {
+			item := Item{Key: key, ID: of[0], Path: of[1]}
+			if other, taken := m.places[item.ID]; taken || item.ID == "" || key == "" {
+				return nil, fmt.Errorf("%w: items %q and %q have one id, %q, in the contents of an in-memory store", ErrCorrupt, key, other.key, item.ID)
+			}
+			(*memoryTx)(m).put(place{version, key}, item)
 		}
-		m.ids[item], m.items[id] = id, item
+	}
+	for version, model := range s.Models {
+		m.models[version] = model
 	}
 	return m, nil
 }

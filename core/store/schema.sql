@@ -11,8 +11,20 @@ CREATE TABLE IF NOT EXISTS semantic_id_marks (
     held INTEGER NOT NULL CHECK (held IN (0, 1))
 ) WITHOUT ROWID;
 
--- Items known by a key of their own: i and an integer, or t and a text.
+-- Items known by a key of their own: i and an integer, or t and a text. Each version of the model gives an item one id,
+-- and no two have the same. path is the codes of the id, each with a hyphen behind it: those that begin alike lie together.
 CREATE TABLE IF NOT EXISTS semantic_id_items (
-    item TEXT PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE
+    version TEXT NOT NULL,
+    item TEXT NOT NULL,
+    id TEXT NOT NULL UNIQUE,
+    path TEXT NOT NULL,
+    PRIMARY KEY (version, item)
+) WITHOUT ROWID;
+
+CREATE INDEX IF NOT EXISTS semantic_id_paths ON semantic_id_items (version, path, item);
+
+-- The fingerprint of the model that gave the items of a version their codes.
+CREATE TABLE IF NOT EXISTS semantic_id_versions (
+    version TEXT PRIMARY KEY,
+    model TEXT NOT NULL
 ) WITHOUT ROWID;

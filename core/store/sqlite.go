@@ -139,10 +139,10 @@ func (c *connection) open(ctx context.Context, timeout time.Duration) error {
 }
 
 func (c *connection) makeTables() error {
-	const count = "SELECT count(*) FROM sqlite_master WHERE name IN ('collisions', 'semantic_id_marks', 'semantic_id_items')"
+	const count = "SELECT count(*) FROM sqlite_master WHERE name IN ('collisions', 'semantic_id_marks', 'semantic_id_items', 'semantic_id_paths', 'semantic_id_versions')"
 	if n, err := c.value(count); err != nil {
 		return err
-	} else if n != int64(3) {
+	} else if n != int64(5) {
 		if err := c.exec("BEGIN IMMEDIATE"); err != nil {
 			return err
 		}

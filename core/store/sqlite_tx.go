@@ -113,18 +113,18 @@ func (t *sqliteTx) SetMarks(ids []string, marks []Mark) error {
 	return nil
 }
 
-func (t *sqliteTx) Items(items []string) ([]string, error) {
-	return t.texts("SELECT id FROM semantic_id_items WHERE item = ?1", items)
+func (t *sqliteTx) Items(version string, items []string) ([]string, error) {
+	return t.texts("SELECT id FROM semantic_id_items WHERE item = ?1 AND version = ?2", items, version)
 }
 
 func (t *sqliteTx) Holders(ids []string) ([]string, error) {
 	return t.texts("SELECT item FROM semantic_id_items WHERE id = ?1", ids)
 }
 
-func (t *sqliteTx) texts(query string, keys []string) ([]string, error) {
+func (t *sqliteTx) texts(query string, keys []string, more ...driver.Value) ([]string, error) {
 	texts := make([]string, len(keys))
 	for i, key := range keys {
-		v, err := t.value(i, query, key)
+		v, err := t.value(i, query, append([]driver.Value{key}, more...)...)
 		if err != nil {
 			return nil, err
 		}
@@ -133,22 +133,66 @@ func (t *sqliteTx) texts(query string, keys []string) ([]string, error) {
 	return texts, nil
 }
 
-func (t *sqliteTx) AddItems(items, ids []string) error {
+func (t *sqliteTx) AddItems(version string, items []Item) error {
 	for i, item := range items {
-		if err := t.exec(i, "INSERT INTO semantic_id_items VALUES (?1, ?2)", item, ids[i]); err != nil {
+		if err := t.exec(i, "INSERT INTO semantic_id_items VALUES (?1, ?2, ?3, ?4)", version, item.Key, item.ID, item.Path); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (t *sqliteTx) RemoveItems(items []string) error {
+func (t *sqliteTx) RemoveItems(version string, items []string) error {
 	for i, item := range items {
-		if err := t.exec(i, "DELETE FROM semantic_id_items WHERE item = ?1", item); err != nil {
+		if err := t.exec(i, "DELETE FROM semantic_id_items WHERE version = ?1 AND item = ?2", version, item); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (t *sqliteTx) Scan(version, prefix string, after Item, limit int) (items []Item, err error) {
+	if after.Path < prefix {
+		after = Item{Path: prefix}
+	}
+	const query = "SELECT item, id, path FROM semantic_id_items WHERE version = ?1 AND (path, item) > (?2, ?3) AND path < ?4 ORDER BY path, item LIMIT ?5"
+	s, err := t.c.prepared(query)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.Query([]driver.Value{version, after.Path, after.Key, behind(prefix), int64(limit)}) //lint:ignore SA1019 as below
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if e := rows.Close(); err == nil {
+			err = e
+		}
+	}()
+	for row := make([]driver.Value, 3); ; {
+		if err := rows.Next(row); err == io.EOF {
+			return items, nil
+		} else if err != nil {
+			return nil, err
+		}
+		key, _ := row[0].(string)
+		id, _ := row[1].(string)
+		path, _ := row[2].(string)
+		items = append(items, Item{key, id, path})
+		if len(items)%1024 == 0 && t.ctx.Err() != nil {
+			return nil, t.ctx.Err()
+		}
+	}
+}
+
+func (t *sqliteTx) Model(version string) (string, error) {
+	v, err := t.value(0, "SELECT model FROM semantic_id_versions WHERE version = ?1", version)
+	model, _ := v.(string)
+	return model, err
+}
+
+func (t *sqliteTx) SetModel(version, model string) error {
+	return t.exec(0, "INSERT INTO semantic_id_versions VALUES (?1, ?2) ON CONFLICT (version) DO UPDATE SET model = ?2", version, model)
 }
 
 func (t *sqliteTx) Depths() (uint64, bool) {

@@ -2,7 +2,8 @@
 //
 // A store counts the holders of each id: the first holder of "a" is number 0, the next one number 1. What text number 1
 // then gets is not its business; package resolve makes "a-1" of it. Of ids that counts alone do not explain it keeps a
-// Mark, and of items that are known by a key of their own it keeps the id they have.
+// Mark, and of items that are known by a key of their own it keeps the id they have, and the codes it was made of.
+// A version is a name that sets the items of one model apart from those of the next; the ids of all versions differ.
 //
 // All work is done in transactions, which happen as a whole or not at all, one at a time. Stores may be used from many
 // goroutines at once.
@@ -58,21 +59,47 @@ type Tx interface {
 	// SetMarks sets the marks of ids, which differ.
 	SetMarks(ids []string, marks []Mark) error
 
-	// Items returns the ids of items, "" for an item that is not known.
-	Items(items []string) ([]string, error)
+	// Items returns the ids that a version gave to items, "" for an item that it does not know.
+	Items(version string, items []string) ([]string, error)
 
-	// Holders returns the items that have these ids, "" where there is none.
+	// Holders returns the items that have these ids, of any version, "" where there is none.
 	Holders(ids []string) ([]string, error)
 
-	// AddItems gives ids to items that are not known yet.
-	AddItems(items, ids []string) error
+	// AddItems gives items of a version ids. It does not know the items yet, and no item of any version has the ids.
+	AddItems(version string, items []Item) error
 
-	// RemoveItems forgets items. Their ids stay counted and marked as they are.
-	RemoveItems(items []string) error
+	// RemoveItems makes a version forget items. Their ids stay counted and marked as they are.
+	RemoveItems(version string, items []string) error
+
+	// Scan returns items of a version whose paths begin with prefix, at most limit, in the order of (Path, Key), byte by
+	// byte, beginning with the first one behind (after.Path, after.Key).
+	Scan(version, prefix string, after Item, limit int) ([]Item, error)
+
+	// Model returns what SetModel has kept for a version, "" if nothing.
+	Model(version string) (string, error)
+
+	// SetModel keeps a text that tells the model of a version from others.
+	SetModel(version, model string) error
 
 	// Depths has bit d set if a key with d hyphens may have been counted more than once, bit 63 for 63 and more; and
 	// marks is whether there may be marks at all. Both only save work.
 	Depths() (depths uint64, marks bool)
+}
+
+// Item is an item that is known by a key of its own, and the id that a version gave it.
+type Item struct {
+	Key  string // by IntItem or TextItem
+	ID   string
+	Path string // by Path; "" if the codes are not known
+}
+
+// Path writes codes so that those which begin with the same codes begin with the same text: (3, 9) as "3-9-".
+func Path(codes []int32) string {
+	var b []byte
+	for _, code := range codes {
+		b = append(strconv.AppendInt(b, int64(code), 10), '-')
+	}
+	return string(b)
 }
 
 // Mark says of an id what the counts do not.
@@ -89,50 +116,6 @@ func IntItem(n int64) string { return "i" + strconv.FormatInt(n, 10) }
 
 // TextItem is the key of an item that is known by a text.
 func TextItem(s string) string { return "t" + s }
-
-// Lookup returns for each id the item that has it, "" where there is none.
-func Lookup(ctx context.Context, s Store, ids []string) (items []string, err error) {
-	if err := CheckTexts("id", ids); err != nil {
-		return nil, err
-	}
-	err = s.Update(ctx, func(tx Tx) error {
-		items, err = tx.Holders(ids)
-		return err
-	})
-	return items, err
-}
-
-// Release forgets items and gives their ids back, which may then be given out again. It returns how many of the items
-// were known.
-func Release(ctx context.Context, s Store, items []string) (known int, err error) {
-	if err := CheckTexts("item", items); err != nil {
-		return 0, err
-	}
-	err = s.Update(ctx, func(tx Tx) error {
-		ids, err := tx.Items(items)
-		if err != nil {
-			return err
-		}
-		var gone, free []string
-		seen := map[string]bool{}
-		for i, id := range ids {
-			if id != "" && !seen[id] {
-				seen[id] = true
-				gone, free = append(gone, items[i]), append(free, id)
-			}
-		}
-		known = len(gone)
-		marks := make([]Mark, known)
-		for i := range marks {
-			marks[i] = Free
-		}
-		if err := tx.SetMarks(free, marks); err != nil {
-			return err
-		}
-		return tx.RemoveItems(gone)
-	})
-	return known, err
-}
 
 // CheckTexts returns an error if one of texts is empty, holds a zero byte or is not UTF-8.
 func CheckTexts(what string, texts []string) error {
@@ -163,3 +146,11 @@ func next(ctx context.Context, s Store, keys []string) (suffixes []int64, err er
 
 // depth is the bit of Depths for a key.
 func depth(key string) uint64 { return 1 << min(strings.Count(key, "-"), 63) }
+
+// behind is a path after all that begin with prefix: of digits and hyphens, which end in a hyphen.
+func behind(prefix string) string {
+	if prefix == "" {
+		return ":" // behind the digits
+	}
+	return prefix[:len(prefix)-1] + "." // behind the hyphen
+}

@@ -1,12 +1,14 @@
 package store_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -103,20 +105,24 @@ func TestAFailedTransactionLeavesNothing(t *testing.T) {
 			must(t, err)
 			must(t, tx.Shift([]string{key, "both"}, []int64{3, -1}))
 			must(t, tx.SetMarks([]string{"m", key}, []store.Mark{mark, mark}))
-			must(t, tx.RemoveItems([]string{"tnobody"}))
+			must(t, tx.RemoveItems("", []string{"tnobody"}))
 		}
 		must(t, s.Update(ctx, func(tx store.Tx) error {
 			write(tx, "a", store.Held)
-			return tx.AddItems([]string{"t1", "i1"}, []string{"x", "y"})
+			must(t, tx.SetModel("", "m"))
+			return tx.AddItems("", []store.Item{{"t1", "x", "1-"}, {"i1", "y", "1-2-"}})
 		}))
 		before := contents(t, s)
 		boom := errors.New("boom")
 		fail := func(tx store.Tx) error {
 			write(tx, "b", store.Free)
-			must(t, tx.AddItems([]string{"t2"}, []string{"z"}))
-			must(t, tx.RemoveItems([]string{"t1"}))
-			must(t, tx.AddItems([]string{"t1"}, []string{"w"}))
+			must(t, tx.AddItems("", []store.Item{{"t2", "z", "0-"}}))
+			must(t, tx.RemoveItems("", []string{"t1"}))
+			must(t, tx.AddItems("", []store.Item{{"t1", "w", "1-"}}))
 			must(t, tx.SetMarks([]string{"m"}, []store.Mark{store.Unmarked}))
+			must(t, tx.SetModel("", "n"))
+			_, err := tx.Scan("", "", store.Item{}, 9) // which brings them into order
+			must(t, err)
 			return boom
 		}
 		if err := s.Update(ctx, fail); !errors.Is(err, boom) {
@@ -128,7 +134,7 @@ func TestAFailedTransactionLeavesNothing(t *testing.T) {
 			_ = s.Update(ctx, func(tx store.Tx) error { _ = fail(tx); panic("panic") })
 		}()
 		same(t, contents(t, s), before)
-		if err := s.Update(ctx, func(tx store.Tx) error { return tx.AddItems([]string{"t9"}, []string{"x"}) }); err == nil {
+		if err := s.Update(ctx, func(tx store.Tx) error { return tx.AddItems("v", []store.Item{{"t9", "x", ""}}) }); err == nil {
 			t.Error("two items have one id")
 		}
 		same(t, contents(t, again(s)), before)
@@ -144,12 +150,16 @@ func contents(t *testing.T, s store.Store) (all []any) {
 		must(t, err)
 		marks, err := tx.Marks(ids)
 		must(t, err)
-		of, err := tx.Items(items)
+		of, err := tx.Items("", items)
 		must(t, err)
 		holders, err := tx.Holders(ids)
 		must(t, err)
 		_, marked := tx.Depths()
-		all = []any{counts, marks, of, holders, marked}
+		found, err := tx.Scan("", "", store.Item{}, 9)
+		must(t, err)
+		model, err := tx.Model("")
+		must(t, err)
+		all = []any{counts, marks, of, holders, marked, found, model}
 		return nil
 	}))
 	return all
@@ -158,17 +168,63 @@ func contents(t *testing.T, s store.Store) (all []any) {
 func TestItems(t *testing.T) {
 	everyStore(t, func(t *testing.T, s store.Store, again func(store.Store) store.Store) {
 		one, text := store.IntItem(1), store.TextItem("1")
-		must(t, s.Update(ctx, func(tx store.Tx) error { return tx.AddItems([]string{one, text}, []string{"x", "y"}) }))
+		must(t, s.Update(ctx, func(tx store.Tx) error { return tx.AddItems("", []store.Item{{one, "x", ""}, {text, "y", ""}}) }))
 		s = again(s)
 		items, err := store.Lookup(ctx, s, []string{"y", "nobody's", "x"})
 		must(t, err)
 		same(t, items, []string{text, "", one})
-		n, err := store.Release(ctx, s, []string{text, "tnot there", text})
+		n, err := store.Release(ctx, s, "", []string{text, "tnot there", text})
 		must(t, err)
 		same(t, n, 1)
 		items, err = store.Lookup(ctx, s, []string{"y", "x"})
 		must(t, err)
 		same(t, items, []string{"", one})
+	})
+}
+
+// TestScan compares with a sorted list of all items, for every prefix and page size.
+func TestScan(t *testing.T) {
+	everyStore(t, func(t *testing.T, s store.Store, again func(store.Store) store.Store) {
+		var all []store.Item
+		add := func(version string, codes ...int32) {
+			n := len(all)
+			item := store.Item{Key: store.IntItem(int64(n * 7 % 40)), ID: fmt.Sprint("id ", n), Path: store.Path(codes)}
+			all = append(all, item)
+			must(t, s.Update(ctx, func(tx store.Tx) error { return tx.AddItems(version, []store.Item{item}) }))
+		}
+		for i := range int32(30) {
+			add("", i%3*5, i%2*10+1, i%11)
+		}
+		s = again(s)
+		add("", 1)
+		add("")
+		others := len(all)
+		add("v", 10, 1, 1)
+		must(t, s.Update(ctx, func(tx store.Tx) error { return tx.RemoveItems("", []string{all[3].Key, all[31].Key}) }))
+		must(t, s.Update(ctx, func(tx store.Tx) error { return tx.AddItems("", []store.Item{all[31]}) }))
+		for _, prefix := range [][]int32{{}, {1}, {10}, {10, 1}, {10, 11, 8}, {0, 1, 0, 0}, {5}, {7}, {2147483647}} {
+			var want []store.Item
+			for i, item := range all[:others] {
+				if i != 3 && strings.HasPrefix(item.Path, store.Path(prefix)) {
+					want = append(want, item)
+				}
+			}
+			slices.SortFunc(want, func(a, b store.Item) int {
+				return cmp.Or(strings.Compare(a.Path, b.Path), strings.Compare(a.Key, b.Key))
+			})
+			for _, limit := range []int{1, 4, 1000} {
+				var got []store.Item
+				must(t, s.Update(ctx, func(tx store.Tx) error {
+					for after := (store.Item{}); ; after = got[len(got)-1] {
+						page, err := tx.Scan("", store.Path(prefix), after, limit)
+						if got = append(got, page...); err != nil || len(page) < limit {
+							return err
+						}
+					}
+				}))
+				same(t, got, want)
+			}
+		}
 	})
 }
 
@@ -218,7 +274,7 @@ func TestCanceled(t *testing.T) {
 
 func TestContentsThatAreNone(t *testing.T) {
 	for _, text := range []string{"", "{", "[]", `{"version":2}`, `{"version":1} {}`, `{"version":1,"other":1}`, `{"version":1,"counts":{"a":0}}`,
-		`{"version":1,"counts":{"a":-1}}`, `{"version":1,"items":{"t1":"a","t2":"a"}}`, `{"version":1,"items":{"t1":""}}`} {
+		`{"version":1,"counts":{"a":-1}}`, `{"version":1,"items":{"":{"t1":["a",""]},"v":{"t1":["a",""]}}}`, `{"version":1,"items":{"":{"t1":["",""]}}}`} {
 		if _, err := store.RestoreMemory([]byte(text)); !errors.Is(err, store.ErrCorrupt) {
 			t.Errorf("%s: %v", text, err)
 		}
