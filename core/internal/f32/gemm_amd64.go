@@ -5,5 +5,30 @@ package f32
 import "github.com/semantic-id/semantic-id/core/internal/cpu"
 
 func gemmTile(l cpu.Level, size int, c []float32, stride int, a []float32, row, step int, panel []float32, t tileOf) {
-	gemmTileGeneric(size, shapes[l].lanes, c, stride, a, row, step, panel, t)
+	lanes := shapes[l].lanes
+	if l == cpu.Generic || t.depth == 0 {
+		gemmTileGeneric(size, lanes, c, stride, a, row, step, panel, t)
+		return
+	}
+	_, _, _ = c[(size-1)*stride+lanes-1], a[(size-1)*row+(t.depth-1)*step], panel[t.depth*lanes-1]
+	var bias *float32
+	if t.bias != nil {
+		bias = &t.bias[:lanes][0]
+	}
+	kernel := gemmAVX512x14
+	switch {
+	case l == cpu.AVX512 && size == 8:
+		kernel = gemmAVX512x8
+	case l == cpu.AVX512 && size == 4:
+		kernel = gemmAVX512x4
+	case l == cpu.AVX512 && size == 2:
+		kernel = gemmAVX512x2
+	case l == cpu.AVX2 && size == 6:
+		kernel = gemmAVX2x6
+	case l == cpu.AVX2 && size == 4:
+		kernel = gemmAVX2x4
+	case l == cpu.AVX2 && size == 2:
+		kernel = gemmAVX2x2
+	}
+	kernel(&c[0], 4*stride, &a[0], 4*row, 4*step, &panel[0], t.depth, t.add, t.relu, bias)
 }

@@ -97,6 +97,26 @@ func measureAVX512(x *float32, dim int) (sum float32, most float32)
 //go:noescape
 func survivorsAVX512(mask *uint8, low *float32, up *float32, vectors int)
 
+// gemmAVX512x14 is gemmTile for 14 rows and panels of 32 columns; stride, row and step are in bytes.
+//
+//go:noescape
+func gemmAVX512x14(c *float32, stride int, a *float32, row int, step int, panel *float32, depth int, add bool, relu bool, bias *float32)
+
+// gemmAVX512x8 is gemmTile for 8 rows and panels of 32 columns; stride, row and step are in bytes.
+//
+//go:noescape
+func gemmAVX512x8(c *float32, stride int, a *float32, row int, step int, panel *float32, depth int, add bool, relu bool, bias *float32)
+
+// gemmAVX512x4 is gemmTile for 4 rows and panels of 32 columns; stride, row and step are in bytes.
+//
+//go:noescape
+func gemmAVX512x4(c *float32, stride int, a *float32, row int, step int, panel *float32, depth int, add bool, relu bool, bias *float32)
+
+// gemmAVX512x2 is gemmTile for 2 rows and panels of 32 columns; stride, row and step are in bytes.
+//
+//go:noescape
+func gemmAVX512x2(c *float32, stride int, a *float32, row int, step int, panel *float32, depth int, add bool, relu bool, bias *float32)
+
 // nearestAVX2x6 is nearestTile for panels of 16 rows and groups of 6 centroids.
 //
 //go:noescape
@@ -179,6 +199,21 @@ func measureAVX2(x *float32, dim int) (sum float32, most float32)
 //
 //go:noescape
 func survivorsAVX2(mask *uint8, low *float32, up *float32, vectors int)
+
+// gemmAVX2x6 is gemmTile for 6 rows and panels of 16 columns; stride, row and step are in bytes.
+//
+//go:noescape
+func gemmAVX2x6(c *float32, stride int, a *float32, row int, step int, panel *float32, depth int, add bool, relu bool, bias *float32)
+
+// gemmAVX2x4 is gemmTile for 4 rows and panels of 16 columns; stride, row and step are in bytes.
+//
+//go:noescape
+func gemmAVX2x4(c *float32, stride int, a *float32, row int, step int, panel *float32, depth int, add bool, relu bool, bias *float32)
+
+// gemmAVX2x2 is gemmTile for 2 rows and panels of 16 columns; stride, row and step are in bytes.
+//
+//go:noescape
+func gemmAVX2x2(c *float32, stride int, a *float32, row int, step int, panel *float32, depth int, add bool, relu bool, bias *float32)
 
 // quantize8AVX512 is quantize8.
 //

@@ -29,7 +29,9 @@ func main() {
 		quantize16(l)
 		measure(l)
 		survivors(l)
-
+		for _, g := range l.groups {
+			gemm(l, g)
+		}
 	}
 	quantize8()
 	for _, l := range []level{vnni, avx2} {
