@@ -1,8 +1,10 @@
 # make demo    the main job on real data, in a virtual environment made for it
 # make test    all tests and checks, as CI runs them
 # make bench   speed and quality beside the alternatives
+# make crash-test  writers of ids killed 200 times: make test does it 8 times
 # make libsemanticid, make wheel, make lint, make clean
 #
+# Tests of PostgreSQL need its programs and a server: python3 tools/postgres.py make test runs one beside them.
 # They need Python 3.10 or newer, a C compiler and make. Everything is written below this folder and to the usual caches.
 
 PYTHON ?= python3
@@ -18,7 +20,7 @@ SOURCES := $(shell find core capi python tools -type f \
 	! -path '*/_gopy/*' ! -path '*/__pycache__/*' ! -path '*.egg-info/*' ! -name '*_test.go' ! -path '*/testdata/*') \
 	go.mod $(wildcard go.sum) pyproject.toml setup.py
 
-.PHONY: demo test lint generated test-go test-py bench libsemanticid wheel clean
+.PHONY: demo test lint generated test-go test-py crash-test bench libsemanticid wheel clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -71,6 +73,9 @@ test-go: $(VENV)/.go
 
 test-py: $(VENV)/.test $(VENV)/.go
 	$(GO) $(BIN)/python -m pytest --durations=10
+
+crash-test: $(VENV)/.test
+	SEMANTIC_ID_KILLS=200 $(BIN)/python -m pytest -rP tests_py/test_crash.py
 
 bench: $(VENV)/.test $(VENV)/.go
 	$(GO) $(BIN)/python benchmarks/run.py

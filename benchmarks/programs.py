@@ -56,6 +56,19 @@ class SemanticId:
         """Find the neighbors of all rows, and what `codes` make of them: there is no function for the former alone."""
         self.api.utils.metrics.recall_at_k(x, codes, k, sample_size=None)
 
+    def unique_ids(self, codes: Codes) -> list[str]:
+        ids: list[str] = self.api.UniqueIdResolver().assign(self.api.RQKMeans().semantic_id(codes))
+        return ids
+
+    def sqlite(self, path: str) -> Any:
+        return self.api.SQLiteCollisionStore(path)
+
+    def count(self, store: Any, keys: list[str]) -> list[int]:
+        if hasattr(store, "next_suffixes"):  # this package
+            suffixes: list[int] = store.next_suffixes(keys)
+            return suffixes
+        return [store.next_suffix(key) for key in keys]
+
     def save(self, path: str) -> None:
         self.model.save(path)
         np.save(path + ".books.npy", np.stack(self.model.codebooks_))

@@ -24,6 +24,7 @@ import measure_encode
 import measure_estimate
 import measure_fit
 import measure_growth
+import measure_ids
 import measure_install
 import measure_kernel
 import measure_memory
@@ -46,6 +47,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Section | list[Section]]] = {
     "memory": measure_memory.memory,
     "estimate": measure_estimate.estimate,
     "metrics": measure_metrics.metrics,
+    "ids": measure_ids.ids,
     "stream": measure_stream.stream,
     "import": measure_install.imports,
     "wheel": measure_install.wheel,

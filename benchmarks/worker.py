@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import sys
+import tempfile
 import time
 from importlib.metadata import version
 from typing import Any
@@ -111,6 +112,39 @@ class Tasks:
     def use_plain(self, plain: bool) -> None:
         """Encode by the nearest centroids from now on, in a program that balances, or balanced again."""
         self.program.plain = plain
+
+    def unique_ids(self, rows: int, clusters: int) -> float:
+        """Write random codes of three levels as ids, make them unique in memory, and return the seconds it took."""
+        codes = np.random.default_rng(0).integers(0, clusters, (rows, 3), dtype=np.int32)
+        start = time.perf_counter()
+        ids = self.program.unique_ids(codes)
+        seconds = time.perf_counter() - start
+        assert len(set(ids)) == rows
+        return seconds
+
+    def count(self, folder: str, keys: int, distinct: int) -> float:
+        """Count keys, so many distinct ones, in a new SQLite database, and return the seconds it took."""
+        rng = np.random.default_rng(0)
+        numbers = rng.permutation(np.concatenate([np.arange(distinct), rng.integers(0, distinct, keys - distinct)]))
+        listed = [f"{n % 41}-{n // 41 % 43}-{n // 1763}" for n in numbers.tolist()]
+        with tempfile.TemporaryDirectory(dir=folder) as here:
+            store = self.program.sqlite(f"{here}/ids.db")
+            store.next_suffix("the database is made")
+            start = time.perf_counter()
+            suffixes = self.program.count(store, listed)
+            seconds = time.perf_counter() - start
+            assert suffixes.count(0) == distinct
+        return seconds
+
+    def count_one(self, folder: str, calls: int) -> float:
+        """Count one key at a time in a SQLite database, and return the seconds each call took."""
+        with tempfile.TemporaryDirectory(dir=folder) as here:
+            store = self.program.sqlite(f"{here}/ids.db")
+            store.next_suffix("the database is made")
+            start = time.perf_counter()
+            for i in range(calls):
+                store.next_suffix(f"1-2-{i % 100}")
+            return (time.perf_counter() - start) / calls
 
     def save_codes(self, path: str) -> None:
         np.save(path, self.codes.astype(np.int32))

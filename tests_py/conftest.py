@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -61,6 +62,39 @@ def python() -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+class Postgres:
+    """A schema in the server that SEMANTIC_ID_POSTGRES names, and psql to look into it."""
+
+    def __init__(self, url: str) -> None:
+        name = f"test_{os.getpid()}_{time.monotonic_ns()}"
+        self.dsn = url
+        self.psql(f"CREATE SCHEMA {name}")
+        self.dsn = f"{url}?options=-csearch_path%3D{name}"
+        self.drop = f"DROP SCHEMA {name} CASCADE"
+
+    def psql(self, text: str) -> str:
+        """Run a statement, and return what it printed: fields with | between them."""
+        done = subprocess.run(
+            ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", text, self.dsn],
+            env=os.environ | {"PGOPTIONS": "-cclient_min_messages=warning"},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+
+@pytest.fixture
+def postgres() -> Generator[Postgres, None, None]:
+    """An empty place in a PostgreSQL server."""
+    url = os.environ.get("SEMANTIC_ID_POSTGRES")
+    if url is None:
+        pytest.skip("SEMANTIC_ID_POSTGRES is not set: run the tests by tools/postgres.py, with PostgreSQL installed")
+    place = Postgres(url)
+    yield place
+    place.psql(place.drop)
 
 
 @pytest.fixture(scope="session")

@@ -80,7 +80,6 @@ def test_modules(module):
         "SemanticIdEngine",
         "SinkhornResolver",
         "CapacityResolver",
-        "PostgresCollisionStore",
         "report",
         "to_embedding_atlas",
     ],

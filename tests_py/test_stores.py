@@ -1,21 +1,28 @@
 """Stores and the resolver that counts in them: no id twice, whatever happens in between."""
 
 import copy
+import json
 import os
 import pickle
 import random
 import re
-import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import textwrap
-import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from semantic_id import InMemoryCollisionStore, SemanticIdError, SQLiteCollisionStore, UniqueIdResolver
+from semantic_id import (
+    InMemoryCollisionStore,
+    PostgresCollisionStore,
+    SemanticIdError,
+    SQLiteCollisionStore,
+    UniqueIdResolver,
+)
 from semantic_id.exceptions import StoreCorruptError, StoreError, StoreLockedError
 from semantic_id.uniqueness.stores import CollisionStore
 
@@ -31,16 +38,27 @@ class Counting(CollisionStore):
         return self.counts[key]
 
 
-@pytest.fixture(params=["memory", "sqlite", "own"])
-def any_store(request, tmp_path):
-    if request.param == "sqlite":
-        return SQLiteCollisionStore(tmp_path / "ids.db")
-    return InMemoryCollisionStore() if request.param == "memory" else Counting()
+def make(kind, request):
+    """A new store. The fixtures of a store that is not asked for are not made."""
+    if kind == "postgres":
+        return PostgresCollisionStore(request.getfixturevalue("postgres").dsn)
+    if kind == "sqlite":
+        return SQLiteCollisionStore(request.getfixturevalue("tmp_path") / "ids.db")
+    return InMemoryCollisionStore() if kind == "memory" else Counting()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request, tmp_path):
-    return SQLiteCollisionStore(str(tmp_path / "ids.db")) if request.param == "sqlite" else InMemoryCollisionStore()
+@pytest.fixture(params=["memory", "sqlite", "postgres", "own"])
+def any_store(request):
+    made = make(request.param, request)
+    yield made
+    getattr(made, "close", bool)()
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def store(request):
+    made = make(request.param, request)
+    yield made
+    getattr(made, "close", bool)()
 
 
 def test_counting(any_store):
@@ -205,46 +223,116 @@ def test_files_that_are_no_databases(tmp_path):
         store.next_suffix("a")
 
 
-WRITER = """
-    import sys
-    from semantic_id import SQLiteCollisionStore, UniqueIdResolver
-    resolver = UniqueIdResolver(SQLiteCollisionStore(sys.argv[1]))
-    number, n = sys.argv[2], 0
-    while True:
-        keys = [f"{number}/{n + i}" for i in range(5)]
-        ids = resolver.assign([f"{(n + i) % 11}-{i}" for i in range(5)], item_keys=keys)
-        print("".join(f"{key} {id}\\n" for key, id in zip(keys, ids)), end="", flush=True)
-        n += 5
+READER = """
+    import os, sys
+    from semantic_id import SQLiteCollisionStore
+    from semantic_id.core import codes_to_ids
+    from semantic_id.exceptions import StoreReadOnlyError
+    codes_to_ids([[1]])  # loads the library
+    if os.geteuid() == 0:  # who may write everywhere
+        os.setgid(65534)
+        os.setuid(65534)
+    for path in sys.argv[1:]:
+        try:
+            SQLiteCollisionStore(path).next_suffix("a")
+        except StoreReadOnlyError as error:
+            assert path in str(error), error
+            print("refused")
 """
 
 
-def test_killed_writers_lose_nothing(tmp_path):
-    """kill -9 in the middle: every id that a writer had reported is there, as it was, and no other item has it."""
-    path = tmp_path / "ids.db"
-    rng = random.Random(0)
-    logged = {}
-    for turn in range(2):
-        writers = []
-        for i in range(4):
-            log = (tmp_path / f"{turn}-{i}.log").open("wb")
-            command = [sys.executable, "-c", textwrap.dedent(WRITER), str(path), f"{turn}/{i}"]
-            writers.append((subprocess.Popen(command, stdout=log, stderr=subprocess.PIPE), log))
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not all(os.path.getsize(log.name) for _, log in writers):
-            time.sleep(0.01)
-        for process, log in writers:
-            time.sleep(rng.random() / 10)
-            process.send_signal(signal.SIGKILL)
-            assert process.communicate()[1] == b""
-            log.close()
-            for line in Path(log.name).read_text().split("\n")[:-1]:
-                key, id = line.split(" ")
-                assert logged.setdefault(id, key) == key
-    assert len(logged) >= 40
-    store = SQLiteCollisionStore(path)
-    resolver = UniqueIdResolver(store)
-    assert resolver.assign(["0-0"] * len(logged), item_keys=list(logged.values())) == list(logged)
+def test_databases_that_may_only_be_read():
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # pytest's own are hidden from other users
+        path, alone = Path(folder, "ids.db"), Path(folder, "sub", "ids.db")
+        alone.parent.mkdir()
+        for file in (path, alone):
+            store = SQLiteCollisionStore(file)
+            assert store.next_suffix("a") == 0
+            store.close()
+            file.chmod(0o444)
+        alone.parent.chmod(0o555)
+        os.chmod(folder, 0o777)
+        command = [sys.executable, "-W", "error", "-c", textwrap.dedent(READER), str(path), str(alone)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        alone.parent.chmod(0o755)
+        assert (done.stdout, done.stderr) == ("refused\nrefused\n", "")
+        for file in (path, alone):
+            file.chmod(0o644)
+            store = SQLiteCollisionStore(file)
+            assert store.next_suffix("a") == 1
+            store.close()
+
+
+WRITER = """
+    import json, random, sys
+    from semantic_id import PostgresCollisionStore, SQLiteCollisionStore, UniqueIdResolver
+    kind, where, seed = sys.argv[1:]
+    store = SQLiteCollisionStore(where) if kind == "sqlite" else PostgresCollisionStore(where)
+    rng, resolver, given = random.Random(int(seed)), UniqueIdResolver(store), []
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for _ in range(200):
+        ids = [f"{rng.randrange(20)}-{rng.randrange(20)}-{rng.randrange(100)}" for _ in range(100)]
+        given.append((ids, resolver.assign(ids)))
+    json.dump(given, sys.stdout)
+"""
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_eight_processes(kind, request, tmp_path):
+    """8 x 20,000 ids in batches of 100: nobody is told to wait, no id comes twice, and the counts add up."""
+    postgres = request.getfixturevalue("postgres") if kind == "postgres" else None
+    where = postgres.dsn if postgres else str(tmp_path / "ids.db")
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", textwrap.dedent(WRITER), kind, where, str(seed)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for seed in range(8)
+    ]  # fmt: skip
+    assert [writer.stdout.readline() for writer in writers] == ["ready\n"] * 8
+    for writer in writers:
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+    asked, given = Counter(), []
+    for writer in writers:
+        out, errors = writer.communicate()
+        assert (errors, writer.returncode) == ("", 0)
+        for ids, unique in json.loads(out):
+            assert all(u == i or u.startswith(f"{i}-") for i, u in zip(ids, unique, strict=True))
+            asked.update(ids)
+            given += unique
+    assert len(set(given)) == len(given) == 160_000
+    assert set(given) == {f"{i}-{n}" if n else i for i, holders in asked.items() for n in range(holders)}
+    if postgres:
+        lines = postgres.psql("SELECT * FROM semantic_id_counts WHERE count > 0").split("\n")
+        rows = [line.split("|") for line in lines]
+    else:
+        db = sqlite3.connect(where)
+        rows = db.execute("SELECT * FROM collisions").fetchall()
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        db.close()
+    assert {key: int(n) for key, n in rows} == asked
+
+
+def test_postgres(postgres):
+    store = PostgresCollisionStore(postgres.dsn)
+    assert UniqueIdResolver(store).assign(["a", "a", "b"], item_keys=[1, "1", 2]) == ["a", "a-1", "b"]
+    assert postgres.psql("SELECT item, id FROM semantic_id_items ORDER BY item") == "i1|a\ni2|b\nt1|a-1"
+    assert pickle.loads(pickle.dumps(store)).next_suffixes(["a", "c"]) == [2, 0]
+    others = "backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    assert int(postgres.psql(f"SELECT count(pg_terminate_backend(pid, 1000)) FROM pg_stat_activity WHERE {others}")) > 0
+    assert store.next_suffix("a") == 3  # by a new connection
     store.close()
-    db = sqlite3.connect(path)
-    assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    db.close()
+    assert store.next_suffix("a") == 4
+    store.close()
+
+
+def test_postgres_that_is_not_there():
+    with pytest.raises(StoreError, match=r"PostgreSQL at 127\.0\.0\.1:1/x: .*cannot be reached"):
+        PostgresCollisionStore("postgresql://u:secret@127.0.0.1:1/x").next_suffix("a")
+    with pytest.raises(ValueError, match="want postgresql://user:password@host:port/database") as error:
+        PostgresCollisionStore("postgresql://u:secret@host:port/x").next_suffix("a")
+    assert "secret" not in str(error.value)
+    with pytest.raises(TypeError, match="dsn=None"):
+        PostgresCollisionStore(None).next_suffix("a")

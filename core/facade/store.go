@@ -1,6 +1,7 @@
 package facade
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -110,6 +111,19 @@ func StoreSQLite(pathAddr uint64, pathLen int64, timeout float64, handleOut, con
 	})
 }
 
+// StorePostgres connects to a PostgreSQL database; a transaction waits for others up to timeout seconds.
+func StorePostgres(dsnAddr uint64, dsnLen int64, timeout float64, handleOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		ctx, stop := controlAt(controlAddr).context()
+		defer stop()
+		s, err := store.OpenPostgres(ctx, string(slice[byte](dsnAddr, dsnLen)), time.Duration(timeout*float64(time.Second)))
+		if err == nil {
+			put(handleOut, addStore(s))
+		}
+		return err
+	})
+}
+
 // StoreFree closes a store. An unknown handle is ignored.
 func StoreFree(handle int64) {
 	stores.Lock()
@@ -147,10 +161,10 @@ const (
 	AssignItems        // items, by store.IntItem and store.TextItem
 )
 
-// StoreAssign makes count ids unique as resolve.Assign does and writes the suffixes, int64; the ids of known items are a
-// text to take, with zero bytes between them.
+// StoreAssign makes count ids unique as resolve.Assign does and writes for each, as a byte, whether it has changed; those
+// that have are a text to take, with zero bytes between them.
 func StoreAssign(handle int64, idsAddr uint64, idsLen, count int64, sepAddr uint64, sepLen int64, besideAddr uint64, besideLen, beside int64,
-	suffixesOut, textOut, textLenOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
+	changedOut, textOut, textLenOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
 	return call(errAddr, errLen, func() error {
 		s, err := storeAt(handle)
 		if err != nil {
@@ -177,8 +191,16 @@ func StoreAssign(handle int64, idsAddr uint64, idsLen, count int64, sepAddr uint
 		if err != nil {
 			return err
 		}
-		copy(slice[int64](suffixesOut, count), a.Suffix)
-		giveText(strings.Join(a.Known, "\x00"), textOut, textLenOut)
+		changed := slice[byte](changedOut, count)
+		var text []byte
+		for i, n := range a.Suffix {
+			changed[i] = 0
+			if n != resolve.Bare {
+				changed[i] = 1
+				text = append(a.AppendText(text, b, i), 0)
+			}
+		}
+		giveText(string(bytes.TrimSuffix(text, []byte{0})), textOut, textLenOut)
 		return nil
 	})
 }

@@ -34,30 +34,42 @@ type Batch struct {
 const (
 	Bare  = 0  // the id itself
 	Named = -1 // the name
-	Known = -2 // the item had an id, the next of Assigned.Known
+	Known = -2 // the item had an id, which is in Assigned.Known
 )
 
-// Assigned is the outcome: one suffix for each id of the batch.
+// Assigned is the outcome.
 type Assigned struct {
-	Suffix     []int64
-	Known      []string
+	Suffix []int64  // one for each id of the batch
+	Known  []string // nil, or for each id of the batch the id its item had, or ""
+
 	OtherModel bool // new items got ids, and the version had ids by another model
+}
+
+// AppendText appends the unique id of row i of the batch.
+func (a Assigned) AppendText(dst []byte, b Batch, i int) []byte {
+	n := a.Suffix[i]
+	if n == Known {
+		return append(dst, a.Known[i]...)
+	}
+	dst = append(dst, b.IDs[i]...)
+	if n != Bare {
+		dst = append(dst, b.Sep...)
+	}
+	if n == Named {
+		return append(dst, b.Names[i]...)
+	}
+	if n != Bare {
+		dst = strconv.AppendInt(dst, n, 10)
+	}
+	return dst
 }
 
 // Texts returns the unique ids.
 func (a Assigned) Texts(b Batch) []string {
 	texts := make([]string, len(b.IDs))
-	known := a.Known
 	for i, id := range b.IDs {
-		switch n := a.Suffix[i]; n {
-		case Bare:
-			texts[i] = id
-		case Named:
-			texts[i] = id + b.Sep + b.Names[i]
-		case Known:
-			texts[i], known = known[0], known[1:]
-		default:
-			texts[i] = id + b.Sep + strconv.FormatInt(n, 10)
+		if texts[i] = id; a.Suffix[i] != Bare {
+			texts[i] = string(a.AppendText(nil, b, i))
 		}
 	}
 	return texts
@@ -130,16 +142,15 @@ func assign(ctx context.Context, tx store.Tx, b Batch) (Assigned, error) {
 	if b.Items == nil {
 		return a, w.run()
 	}
-	ids, err := tx.Items(b.Version, b.Items)
-	if err != nil {
+	var err error
+	if a.Known, err = tx.Items(b.Version, b.Items); err != nil {
 		return a, err
 	}
 	var rows []int // of new items
 	w.keys = nil
-	for i, id := range ids {
+	for i, id := range a.Known {
 		if id != "" {
 			a.Suffix[i] = Known
-			a.Known = append(a.Known, id)
 		} else {
 			rows = append(rows, i)
 			w.keys = append(w.keys, b.IDs[i])
@@ -188,17 +199,26 @@ type work struct {
 }
 
 func (w *work) run() error {
-	held, err := w.bare()
+	numbers, err := w.tx.Add(w.keys)
 	if err != nil {
 		return err
 	}
-	numbers, err := w.tx.Add(w.keys)
+	depths, err := w.tx.Depths()
+	if err != nil {
+		return err
+	}
+	held, err := w.bare(numbers, depths)
 	if err != nil {
 		return err
 	}
 	var rows []int // those that do not get the bare id, or not surely
 	for i, n := range numbers {
-		if n != 0 || held[w.keys[i]] {
+		if n == 0 && !held[w.keys[i]] {
+			continue
+		}
+		if w.names == nil && w.sep == "-" && !depths.Marks && len(held) == 0 && !counted(depths, w.keys[i]) {
+			w.out[i] = n // nobody can have key-n
+		} else {
 			rows = append(rows, i)
 		}
 	}
@@ -217,39 +237,48 @@ func (w *work) run() error {
 	return w.write()
 }
 
-// bare finds keys that are held without having been counted; and sets free.
-func (w *work) bare() (held map[string]bool, err error) {
+// counted is whether an id key-n may have been counted.
+func counted(d store.Depths, key string) bool {
+	return d.Counted>>min(strings.Count(key, "-")+1, 63)&1 != 0
+}
+
+// bare finds keys that were held without having been counted before this batch; and sets free.
+func (w *work) bare(numbers []int64, depths store.Depths) (held map[string]bool, err error) {
 	held, w.free = map[string]bool{}, map[string]bool{}
-	depths, marked := w.tx.Depths()
-	if depths == 0 && !marked {
+	if depths.Many == 0 && !depths.Marks {
 		return held, nil
 	}
 	var keys []string
 	seen := map[string]bool{}
 	for _, key := range w.keys {
 		d := min(strings.Count(key, "-"), 63)
-		if (marked || d > 0 && (depths>>(d-1)&1 != 0 || depths>>d&1 != 0 && d == 63)) && !seen[key] {
+		if (depths.Marks || d > 0 && (depths.Many>>(d-1)&1 != 0 || depths.Many>>d&1 != 0 && d == 63)) && !seen[key] {
 			seen[key] = true
 			keys = append(keys, key)
 		}
 	}
-	states, err := w.states(keys, nil)
-	if err != nil {
-		return nil, err
+	if len(keys) == 0 {
+		return held, nil
 	}
-	counts, err := w.tx.Counts(keys)
+	before := make(map[string]int64, len(w.keys)) // the counts of the keys of this batch
+	for i, key := range w.keys {
+		if _, ok := before[key]; !ok {
+			before[key] = numbers[i]
+		}
+	}
+	states, err := w.states(keys, nil, before)
 	if err != nil {
 		return nil, err
 	}
 	for i, key := range keys {
-		if counts[i] == 0 && states[i] {
+		if before[key] == 0 && states[i] {
 			held[key] = true
 		}
 		if w.marks[key] == store.Free {
-			if counts[i] > 0 {
+			if before[key] > 0 {
 				w.free[key] = true
 			} else {
-				w.mark(key, store.Unmarked) // it will be counted now
+				w.mark(key, store.Unmarked) // it is counted now
 			}
 		}
 	}
@@ -268,7 +297,7 @@ func (w *work) look(rows []int, numbers []int64) (map[string]bool, error) {
 			ids, own = append(ids, key+w.sep+w.names[i]), append(own, key)
 		}
 	}
-	states, err := w.states(ids, own)
+	states, err := w.states(ids, own, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -346,7 +375,7 @@ func (w *work) isTaken(id, key string, taken map[string]bool) (bool, error) {
 	if known {
 		return held, nil
 	}
-	states, err := w.states([]string{id}, []string{key})
+	states, err := w.states([]string{id}, []string{key}, nil)
 	if err != nil {
 		return false, err
 	}
@@ -376,22 +405,33 @@ func split(id string) (key string, n int64, ok bool) {
 }
 
 // states says which ids are held. own are the keys they are made of, whose own counts say nothing of them, or nil.
-func (w *work) states(ids, own []string) ([]bool, error) {
+// before, if not nil, has counts to take instead of the store's, and all of the ids, which are claimed already.
+func (w *work) states(ids, own []string, before map[string]int64) ([]bool, error) {
 	held := make([]bool, len(ids))
 	if len(ids) == 0 {
 		return held, nil
 	}
-	_, marked := w.tx.Depths()
+	var counts []int64
+	var err error
+	if before == nil {
+		counts, err = w.tx.Claim(ids)
+	} else {
+		for _, id := range ids {
+			counts = append(counts, before[id])
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	depths, err := w.tx.Depths() // anew: a claim may have waited
+	if err != nil {
+		return nil, err
+	}
 	marks := make([]store.Mark, len(ids))
-	if marked {
-		var err error
+	if depths.Marks {
 		if marks, err = w.tx.Marks(ids); err != nil {
 			return nil, err
 		}
-	}
-	counts, err := w.tx.Counts(ids)
-	if err != nil {
-		return nil, err
 	}
 	var keys []string
 	at := map[string]int{}
@@ -406,6 +446,11 @@ func (w *work) states(ids, own []string) ([]bool, error) {
 	bases, err := w.tx.Counts(keys)
 	if err != nil {
 		return nil, err
+	}
+	for i, key := range keys {
+		if n, ok := before[key]; ok {
+			bases[i] = n
+		}
 	}
 	for i, id := range ids {
 		mark, changed := w.marks[id]

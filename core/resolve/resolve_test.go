@@ -8,10 +8,12 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/semantic-id/semantic-id/core"
+	"github.com/semantic-id/semantic-id/core/internal/pgtest"
 	"github.com/semantic-id/semantic-id/core/resolve"
 	"github.com/semantic-id/semantic-id/core/store"
 )
@@ -22,6 +24,14 @@ func everyStore(t *testing.T, f func(t *testing.T, s store.Store)) {
 	t.Run("memory", func(t *testing.T) { f(t, store.NewMemory()) })
 	t.Run("sqlite", func(t *testing.T) {
 		s, err := store.OpenSQLite(ctx, filepath.Join(t.TempDir(), "ids.db"), time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		f(t, s)
+	})
+	t.Run("postgres", func(t *testing.T) {
+		s, err := store.OpenPostgres(ctx, pgtest.DSN(t), 10*time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,7 +149,7 @@ func TestVersions(t *testing.T) {
 func TestNothingTwice(t *testing.T) {
 	everyStore(t, func(t *testing.T, s store.Store) {
 		batches := 400
-		if _, ok := s.(*store.SQLite); ok {
+		if _, ok := s.(*store.Memory); !ok {
 			batches = 40 // each is on the disk at its end
 		}
 		for seed := range uint64(4) {
@@ -204,6 +214,60 @@ func TestNothingTwice(t *testing.T) {
 				}
 			}
 		}
+	})
+}
+
+// TestManyAtOnce has several writers give ids out in batches of all kinds at the same time.
+func TestManyAtOnce(t *testing.T) {
+	everyStore(t, func(t *testing.T, s store.Store) {
+		const writers, batches = 4, 40
+		var wait sync.WaitGroup
+		var mu sync.Mutex
+		given, items := map[string]string{}, map[string]string{}
+		for writer := range uint64(writers) {
+			rng := rand.New(rand.NewPCG(writer, 3))
+			wait.Go(func() {
+				for range batches {
+					b := resolve.Batch{Sep: []string{"-", "-", "_"}[rng.IntN(3)]}
+					kind := rng.IntN(3)
+					for i := range 1 + rng.IntN(8) {
+						id := fmt.Sprint(rng.IntN(2), "-", rng.IntN(3))
+						for rng.IntN(3) == 0 {
+							id += fmt.Sprint([]string{"-", "_"}[rng.IntN(2)], 1+rng.IntN(9))
+						}
+						b.IDs = append(b.IDs, id)
+						switch kind {
+						case 1:
+							b.Names = append(b.Names, fmt.Sprint(1+rng.IntN(30)))
+						case 2:
+							b.Items = append(b.Items, store.IntItem(int64(8*rng.IntN(9)+i)))
+						}
+					}
+					a, err := resolve.Assign(ctx, s, b)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					mu.Lock()
+					for i, id := range a.Texts(b) {
+						owner := "-"
+						if b.Items != nil {
+							owner = b.Items[i]
+							if old := items[owner]; old != "" && old != id {
+								t.Errorf("item %s had %s and has %s", owner, old, id)
+							}
+							items[owner] = id
+						}
+						if other := given[id]; other != "" && (owner == "-" || other != owner) {
+							t.Errorf("%s is given to %s and was to %s, batch %+v", id, owner, other, b)
+						}
+						given[id] = owner
+					}
+					mu.Unlock()
+				}
+			})
+		}
+		wait.Wait()
 	})
 }
 

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 )
 
 // Lookup returns for each id the item that has it, "" where there is none.
@@ -32,7 +33,7 @@ func forget(ctx context.Context, s Store, version string, items []string, releas
 		return 0, err
 	}
 	err = s.Update(ctx, func(tx Tx) error {
-		ids, err := tx.Items(version, items)
+		ids, err := claimed(tx, version, items)
 		if err != nil {
 			return err
 		}
@@ -57,6 +58,27 @@ func forget(ctx context.Context, s Store, version string, items []string, releas
 		return tx.RemoveItems(version, gone)
 	})
 	return known, err
+}
+
+// claimed returns the ids of items, "" for one that is not known, and claims them.
+func claimed(tx Tx, version string, items []string) ([]string, error) {
+	ids, err := tx.Items(version, items)
+	for err == nil {
+		var known []string
+		for _, id := range ids {
+			if id != "" {
+				known = append(known, id)
+			}
+		}
+		if _, err = tx.Claim(known); err != nil {
+			break
+		}
+		before := ids
+		if ids, err = tx.Items(version, items); slices.Equal(ids, before) { // no other transaction changed them meanwhile
+			break
+		}
+	}
+	return ids, err
 }
 
 // Page returns items of a version whose codes begin with prefix, in the order of Tx.Scan, at most limit of them. The next

@@ -14,13 +14,13 @@ import (
 // Memory is a Store in this process. Its contents are lost with it unless Snapshot is kept.
 type Memory struct {
 	mu     sync.Mutex
-	counts map[string]int64
+	counts counts
 	marks  map[string]Mark
 	items  map[place]Item
 	places map[string]place    // of ids
 	order  map[string]*ordered // of versions
 	models map[string]string   // of versions
-	depths uint64
+	depths Depths
 	undo   []func() // what a failed transaction runs, last first
 }
 
@@ -28,7 +28,7 @@ type place struct{ version, key string }
 
 // NewMemory returns an empty store.
 func NewMemory() *Memory {
-	return &Memory{counts: map[string]int64{}, marks: map[string]Mark{}, items: map[place]Item{}, places: map[string]place{},
+	return &Memory{counts: newCounts(), marks: map[string]Mark{}, items: map[place]Item{}, places: map[string]place{},
 		order: map[string]*ordered{}, models: map[string]string{}}
 }
 
@@ -67,45 +67,38 @@ type memoryTx Memory
 func (m *memoryTx) Add(keys []string) ([]int64, error) {
 	m.undo = append(m.undo, func() {
 		for _, key := range keys {
-			m.add(key, -1)
+			m.counts.add(key, -1)
 		}
 	})
 	prior := make([]int64, len(keys))
 	for i, key := range keys {
-		n := m.counts[key]
-		m.counts[key] = n + 1
-		prior[i] = n
-		if n != 0 {
-			m.depths |= depth(key)
-		}
+		prior[i] = m.counts.add(key, 1)
+		m.depths.note(key, prior[i]+1)
 	}
 	return prior, nil
-}
-
-func (m *memoryTx) add(key string, by int64) {
-	if n := m.counts[key] + by; n == 0 {
-		delete(m.counts, key)
-	} else {
-		m.counts[key] = n
-		if n > 1 {
-			m.depths |= depth(key)
-		}
-	}
 }
 
 func (m *memoryTx) Shift(keys []string, by []int64) error {
 	m.undo = append(m.undo, func() {
 		for i, key := range keys {
-			m.add(key, -by[i])
+			m.counts.add(key, -by[i])
 		}
 	})
 	for i, key := range keys {
-		m.add(key, by[i])
+		m.depths.note(key, m.counts.add(key, by[i])+by[i])
 	}
 	return nil
 }
 
-func (m *memoryTx) Counts(keys []string) ([]int64, error) { return read(m.counts, keys), nil }
+func (m *memoryTx) Claim(ids []string) ([]int64, error) { return m.Counts(ids) }
+
+func (m *memoryTx) Counts(keys []string) ([]int64, error) {
+	counts := make([]int64, len(keys))
+	for i, key := range keys {
+		counts[i] = m.counts.get(key)
+	}
+	return counts, nil
+}
 
 func (m *memoryTx) Marks(ids []string) ([]Mark, error) { return read(m.marks, ids), nil }
 
@@ -257,7 +250,10 @@ func (m *memoryTx) SetModel(version, model string) error {
 	return nil
 }
 
-func (m *memoryTx) Depths() (uint64, bool) { return m.depths, len(m.marks) != 0 }
+func (m *memoryTx) Depths() (Depths, error) {
+	m.depths.Marks = len(m.marks) != 0
+	return m.depths, nil
+}
 
 // snapshot is what Snapshot writes, as JSON.
 type snapshot struct {
@@ -276,6 +272,12 @@ func (m *Memory) Snapshot() ([]byte, error) {
 	for id, mark := range m.marks {
 		held[id] = mark == Held
 	}
+	counts := make(map[string]int64, len(m.counts.entries))
+	for _, e := range m.counts.entries {
+		if e.n != 0 {
+			counts[e.key] = e.n
+		}
+	}
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
 	e.SetEscapeHTML(false)
@@ -286,7 +288,7 @@ func (m *Memory) Snapshot() ([]byte, error) {
 		}
 		items[at.version][at.key] = [2]string{item.ID, item.Path}
 	}
-	err := e.Encode(snapshot{Version: 1, Counts: m.counts, Held: held, Items: items, Models: m.models})
+	err := e.Encode(snapshot{Version: 1, Counts: counts, Held: held, Items: items, Models: m.models})
 	return out.Bytes(), err
 }
 
@@ -309,10 +311,8 @@ func RestoreMemory(data []byte) (*Memory, error) {
 		if n < 1 || key == "" {
 			return nil, fmt.Errorf("%w: the count of %q is %d in the contents of an in-memory store", ErrCorrupt, key, n)
 		}
-		m.counts[key] = n
-		if n > 1 {
-			m.depths |= depth(key)
-		}
+		m.counts.add(key, n)
+		m.depths.note(key, n)
 	}
 	for id, held := range s.Held {
 		m.marks[id] = Free

@@ -292,7 +292,7 @@ func (s *SQLite) explain(err error) error {
 	}
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
-		if errors.Is(err, ErrStore) || errors.Is(err, ErrReadOnly) {
+		if errors.Is(err, ErrStore) || errors.Is(err, ErrReadOnly) || errors.Is(err, ErrCorrupt) {
 			return fmt.Errorf("%s: %w", s.path, err)
 		}
 		return err

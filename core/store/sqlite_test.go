@@ -184,6 +184,53 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
+// TestFull: what a batch that found no room has written is gone, and the store goes on.
+func TestFull(t *testing.T) {
+	s := openSQLite(t, filepath.Join(t.TempDir(), "x.db"))
+	suffixes(t, s, "a")
+	_, err := s.Pragma("max_page_count = 20")
+	must(t, err)
+	var keys []string
+	for i := range 30_000 {
+		keys = append(keys, fmt.Sprint("key ", i))
+	}
+	if _, err := s.NextSuffixes(ctx, append(keys, "a")); !errors.Is(err, store.ErrStore) || !strings.Contains(err.Error(), "disk is full") {
+		t.Error(err)
+	}
+	same(t, suffixes(t, s, "a", "key 1"), []int64{1, 0})
+}
+
+// TestTextsThatJSONEscapes: they reach SQLite as they are.
+func TestTextsThatJSONEscapes(t *testing.T) {
+	var keys []string
+	for c := rune(1); c < 300; c++ {
+		keys = append(keys, string(c), string([]rune{c, '\\', 'u', '0', c}))
+	}
+	keys = append(keys, "\u2028", "\U0010FFFF", "null", "[1]", `{"a":1}`, "1e5", "  ")
+	everyStore(t, func(t *testing.T, s store.Store, again func(store.Store) store.Store) {
+		for _, n := range suffixes(t, s, keys...) {
+			same(t, n, int64(0))
+		}
+		var items []store.Item
+		for i, key := range keys {
+			items = append(items, store.Item{Key: store.TextItem(key), ID: keys[len(keys)-1-i]})
+		}
+		must(t, s.Update(ctx, func(tx store.Tx) error { return tx.AddItems("v", items) }))
+		s = again(s)
+		must(t, s.Update(ctx, func(tx store.Tx) error {
+			counts, err := tx.Counts(keys)
+			must(t, err)
+			holders, err := tx.Holders(keys)
+			must(t, err)
+			for i := range keys {
+				same(t, counts[i], int64(1))
+				same(t, holders[i], items[len(keys)-1-i].Key)
+			}
+			return nil
+		}))
+	})
+}
+
 func TestRemovedWhileOpen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.db")
 	s := openSQLite(t, path)

@@ -47,6 +47,10 @@ type Tx interface {
 	// Add counts one more holder of each key, in order, and returns how many there were before.
 	Add(keys []string) ([]int64, error)
 
+	// Claim returns the counts of ids as Counts does, and makes other transactions that claim or add one of them wait for
+	// the end of this one: from then on its marks and counts say whether it is held, until this transaction ends.
+	Claim(ids []string) ([]int64, error)
+
 	// Shift adds by[i] to the count of keys[i], which was added before. Keys differ.
 	Shift(keys []string, by []int64) error
 
@@ -81,9 +85,24 @@ type Tx interface {
 	// SetModel keeps a text that tells the model of a version from others.
 	SetModel(version, model string) error
 
-	// Depths has bit d set if a key with d hyphens may have been counted more than once, bit 63 for 63 and more; and
-	// marks is whether there may be marks at all. Both only save work.
-	Depths() (depths uint64, marks bool)
+	// Depths says what there may be beside what one looks for. It only saves work.
+	Depths() (Depths, error)
+}
+
+// Depths are bits for keys with so many hyphens, the last one for 63 and more: whether such keys may have been counted,
+// and counted more than once; and whether there may be marks.
+type Depths struct {
+	Counted, Many uint64
+	Marks         bool
+}
+
+// note takes in a key with a count.
+func (d *Depths) note(key string, n int64) {
+	bit := uint64(1) << min(strings.Count(key, "-"), 63)
+	d.Counted |= bit
+	if n > 1 {
+		d.Many |= bit
+	}
 }
 
 // Item is an item that is known by a key of its own, and the id that a version gave it.
@@ -143,9 +162,6 @@ func next(ctx context.Context, s Store, keys []string) (suffixes []int64, err er
 	})
 	return suffixes, err
 }
-
-// depth is the bit of Depths for a key.
-func depth(key string) uint64 { return 1 << min(strings.Count(key, "-"), 63) }
 
 // behind is a path after all that begin with prefix: of digits and hyphens, which end in a hyphen.
 func behind(prefix string) string {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/semantic-id/semantic-id/core"
+	"github.com/semantic-id/semantic-id/core/internal/pgtest"
 	"github.com/semantic-id/semantic-id/core/store"
 )
 
@@ -38,6 +39,10 @@ var kinds = []struct {
 		must(t, s.Close())
 		return openSQLite(t, path)
 	}},
+	{"postgres", func(t *testing.T) store.Store { return openPostgres(t, pgtest.DSN(t)) }, func(t *testing.T, s store.Store) store.Store {
+		must(t, s.Close())
+		return openPostgres(t, dsns[s])
+	}},
 }
 
 func openSQLite(t *testing.T, path string) *store.SQLite {
@@ -45,6 +50,18 @@ func openSQLite(t *testing.T, path string) *store.SQLite {
 	s, err := store.OpenSQLite(ctx, path, 10*time.Second)
 	must(t, err)
 	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// dsns are those of the PostgreSQL stores that were opened.
+var dsns = map[store.Store]string{}
+
+func openPostgres(t *testing.T, dsn string) *store.Postgres {
+	t.Helper()
+	s, err := store.OpenPostgres(ctx, dsn, 10*time.Second)
+	must(t, err)
+	t.Cleanup(func() { s.Close() })
+	dsns[s] = dsn
 	return s
 }
 
@@ -154,12 +171,11 @@ func contents(t *testing.T, s store.Store) (all []any) {
 		must(t, err)
 		holders, err := tx.Holders(ids)
 		must(t, err)
-		_, marked := tx.Depths()
 		found, err := tx.Scan("", "", store.Item{}, 9)
 		must(t, err)
 		model, err := tx.Model("")
 		must(t, err)
-		all = []any{counts, marks, of, holders, marked, found, model}
+		all = []any{counts, marks, of, holders, found, model}
 		return nil
 	}))
 	return all

@@ -333,6 +333,17 @@ class Facade(Protocol):
         errLen: int,
     ) -> int: ...
 
+    def StorePostgres(
+        self,
+        dsnAddr: int,
+        dsnLen: int,
+        timeout: float,
+        handleOut: int,
+        controlAddr: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
     def StoreFree(self, handle: int) -> None: ...
 
     def StoreNextSuffixes(
@@ -358,7 +369,7 @@ class Facade(Protocol):
         besideAddr: int,
         besideLen: int,
         beside: int,
-        suffixesOut: int,
+        changedOut: int,
         textOut: int,
         textLenOut: int,
         controlAddr: int,

@@ -13,7 +13,6 @@ from . import _native
 from ._native import _address
 
 PLAIN, NAMES, ITEMS = 0, 1, 2  # what stands beside the ids of `assign`, by their numbers in the facade
-BARE, NAMED, KNOWN = 0, -1, -2  # suffixes of `assign` that are not numbers
 
 
 def join(what: str, texts: Sequence[str]) -> npt.NDArray[np.uint8]:
@@ -64,6 +63,17 @@ class NativeStore:
             lambda out, control, text, n: _native._lib.StoreSQLite(_address(data), size, timeout, out, control, text, n)
         )
 
+    @classmethod
+    def postgres(cls, dsn: str, timeout: float) -> NativeStore:
+        """Connect to a database."""
+        data = np.frombuffer(dsn.encode() or b"\0", np.uint8)
+        size = data.size if dsn else 0
+        return cls(
+            lambda out, control, text, n: _native._lib.StorePostgres(
+                _address(data), size, timeout, out, control, text, n
+            )
+        )
+
     def next_suffixes(self, keys: Sequence[str]) -> list[int]:
         """Count one more holder of each key."""
         data, out = join("keys", keys), np.zeros(max(len(keys), 1), np.int64)
@@ -81,21 +91,19 @@ class NativeStore:
         """Return unique ids."""
         data, extra = join("semantic_ids", ids), join("item_ids" if beside == NAMES else "item_keys", texts)
         between = np.frombuffer(sep.encode() or b"\0", np.uint8)
-        suffixes, known = np.zeros(max(len(ids), 1), np.int64), np.zeros(2, np.int64)
+        changed, found = np.zeros(max(len(ids), 1), np.uint8), np.zeros(2, np.int64)
 
         def call(control: int, text: int, size: int) -> int:
             return _native._lib.StoreAssign(
                 self.handle, _address(data), _size(ids, data), len(ids), _address(between), len(sep.encode()),
-                _address(extra), _size(texts, extra), beside, _address(suffixes), _address(known),
-                _address(known[1:]), control, text, size,
+                _address(extra), _size(texts, extra), beside, _address(changed), _address(found),
+                _address(found[1:]), control, text, size,
             )  # fmt: skip
 
         _native._call_long(call, None)
         unique = list(ids)
-        old = iter(_take(known).decode().split("\0"))
-        changed = np.flatnonzero(suffixes[: len(ids)])
-        for i, n in zip(changed.tolist(), suffixes[changed].tolist(), strict=True):
-            unique[i] = next(old) if n == KNOWN else f"{unique[i]}{sep}{texts[i] if n == NAMED else n}"
+        for i, id in zip(np.flatnonzero(changed).tolist(), _take(found).decode().split("\0"), strict=False):
+            unique[i] = id
         return unique
 
     def lookup(self, ids: Sequence[str]) -> list[str]:

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from numbers import Integral
 from typing import Any
 
-from .._later import not_yet
 from .._native_stores import NativeStore
 
 __all__ = ["CollisionStore", "InMemoryCollisionStore", "PostgresCollisionStore", "SQLiteCollisionStore"]
@@ -62,6 +61,12 @@ class _NativeCollisionStore(CollisionStore):
             if self._native_store is None:
                 self._native_store = self._open()
             return self._native_store
+
+    def _close(self) -> None:
+        with _opening:
+            native, self._native_store = self._native_store, None
+        if native is not None:
+            native.close()
 
     def next_suffix(self, key: str) -> int:
         """Count one more holder of `key`.
@@ -193,10 +198,7 @@ class SQLiteCollisionStore(_NativeCollisionStore):
 
     def close(self) -> None:
         """Close the database. It is opened again when the store is used again."""
-        with _opening:
-            native, self._native_store = self._native_store, None
-        if native is not None:
-            native.close()
+        self._close()
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Write a copy of the database, as it is between two transactions.
@@ -214,6 +216,51 @@ class SQLiteCollisionStore(_NativeCollisionStore):
         return {name: value for name, value in self.__dict__.items() if name != "_native_store"}
 
 
+class PostgresCollisionStore(_NativeCollisionStore):
+    """Counts in a PostgreSQL database, which many machines may share.
+
+    A batch is one transaction, on the server's disk when the call returns; it waits only for those that count or look
+    at the same ids. The tables, whose names start with semantic_id_, are made at the first use, in the first schema of
+    the search path that there is. A connection lost in the middle of a batch raises StoreError, and nothing of the
+    batch has been counted; if it was lost while the batch was being committed, the error says so: then all of it may
+    have been counted, and its ids are not given out again.
+
+    Parameters
+    ----------
+    dsn : str
+        Where the database is: "postgresql://user:password@host:5432/database", or "host=... dbname=..." as for libpq,
+        whose environment variables and password file are used for what is not said.
+
+    Attributes
+    ----------
+    dsn : str
+        As it was given. Copies and pickles have it, with the password if there is one in it.
+
+    Examples
+    --------
+    >>> from semantic_id import PostgresCollisionStore, UniqueIdResolver
+    >>> store = PostgresCollisionStore("postgresql://ids@db.example.com/catalogue")  # connects at the first use
+    >>> resolver = UniqueIdResolver(store)
+    """
+
+    _timeout = 60.0  # seconds to wait for another transaction
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+
+    def _open(self) -> NativeStore:
+        if not isinstance(self.dsn, str):
+            raise TypeError(f"dsn={self.dsn!r}: want a string such as 'postgresql://user@host/database'")
+        return NativeStore.postgres(self.dsn, self._timeout)
+
+    def close(self) -> None:
+        """Close the connections. They are made again when the store is used again."""
+        self._close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_native_store"}
+
+
 def as_items(keys: list[str | int]) -> list[str]:
     """Return keys of items as the native library has them: 1 and "1" are two items."""
     items = []
@@ -225,26 +272,3 @@ def as_items(keys: list[str | int]) -> list[str]:
         else:
             raise TypeError(f"item_keys[{i}] is {key!r}: want a string or an integer")
     return items
-
-
-class PostgresCollisionStore(CollisionStore):
-    """Counts in a PostgreSQL database. It has not landed yet: making one raises NotImplementedError.
-
-    Parameters
-    ----------
-    *args, **kwargs : object
-        Not used.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        raise not_yet("PostgresCollisionStore", "stores shared by many machines")
-
-    def next_suffix(self, key: str) -> int:
-        """Raise NotImplementedError.
-
-        Parameters
-        ----------
-        key : str
-            Not used.
-        """
-        raise not_yet("PostgresCollisionStore", "stores shared by many machines")
