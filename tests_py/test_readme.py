@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "CHANGELOG.md", "docs/architecture.md", "docs/metrics.md"]
+PAGES = ["README.md", "CHANGELOG.md", "docs/architecture.md", "docs/metrics.md", "docs/unique-ids.md"]
 
 
 def blocks(language):
@@ -29,6 +29,8 @@ def test_python_and_command_line(tmp_path, monkeypatch):
     assert names["ids"][0] == "-".join(map(str, codes[0]))
     assert names["tokens"][0] == "<a_{}><b_{}><c_{}>".format(*codes[0])
     np.testing.assert_array_equal(names["again"], codes)
+    assert names["rerun"] == names["unique"]
+    assert len(set(names["unique"])) == 2000
     assert names["approximation"].shape == (2000, 32)
     np.testing.assert_array_equal(names["same"].encode(names["X"]), codes)
 

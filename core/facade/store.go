@@ -162,15 +162,22 @@ const (
 )
 
 // StoreAssign makes count ids unique as resolve.Assign does and writes for each, as a byte, whether it has changed; those
-// that have are a text to take, with zero bytes between them.
+// that have are a text to take, with zero bytes between them. Of items there may be codes, int32 (count, levels), with
+// levels 0 none; the version they belong to; and what tells their model from others: otherOut is then 1 if the version is
+// another model's.
 func StoreAssign(handle int64, idsAddr uint64, idsLen, count int64, sepAddr uint64, sepLen int64, besideAddr uint64, besideLen, beside int64,
-	changedOut, textOut, textLenOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
+	codesAddr uint64, levels int64, versionAddr uint64, versionLen int64, modelAddr uint64, modelLen int64,
+	changedOut, otherOut, textOut, textLenOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
 	return call(errAddr, errLen, func() error {
 		s, err := storeAt(handle)
 		if err != nil {
 			return err
 		}
-		b := resolve.Batch{Sep: string(slice[byte](sepAddr, sepLen))}
+		b := resolve.Batch{Sep: string(slice[byte](sepAddr, sepLen)), Version: string(slice[byte](versionAddr, versionLen)),
+			Model: string(slice[byte](modelAddr, modelLen))}
+		if levels > 0 {
+			b.Codes = core.Codes{Rows: int(count), Levels: int(levels), Data: slice[int32](codesAddr, count*levels)}
+		}
 		if b.IDs, err = textsAt(idsAddr, idsLen, count); err != nil {
 			return err
 		}
@@ -191,6 +198,11 @@ func StoreAssign(handle int64, idsAddr uint64, idsLen, count int64, sepAddr uint
 		if err != nil {
 			return err
 		}
+		other := int64(0)
+		if a.OtherModel {
+			other = 1
+		}
+		put(otherOut, other)
 		changed := slice[byte](changedOut, count)
 		var text []byte
 		for i, n := range a.Suffix {
@@ -224,8 +236,8 @@ func StoreLookup(handle int64, idsAddr uint64, idsLen, count int64, textOut, tex
 	})
 }
 
-// StoreRelease forgets items, gives their ids back, and writes how many were known, int64.
-func StoreRelease(handle int64, itemsAddr uint64, itemsLen, count int64, knownOut uint64, errAddr uint64, errLen int64) int64 {
+// StoreForget makes a version forget items and writes how many were known, int64; with release their ids are given back.
+func StoreForget(handle int64, versionAddr uint64, versionLen int64, itemsAddr uint64, itemsLen, count, release int64, knownOut, errAddr uint64, errLen int64) int64 {
 	return call(errAddr, errLen, func() error {
 		s, err := storeAt(handle)
 		if err != nil {
@@ -235,9 +247,98 @@ func StoreRelease(handle int64, itemsAddr uint64, itemsLen, count int64, knownOu
 		if err != nil {
 			return err
 		}
-		n, err := store.Release(context.Background(), s, "", items)
+		forget := store.Forget
+		if release != 0 {
+			forget = store.Release
+		}
+		n, err := forget(context.Background(), s, string(slice[byte](versionAddr, versionLen)), items)
 		put(knownOut, int64(n))
 		return err
+	})
+}
+
+// StorePage gives, as a text to take, at most limit items of a version whose codes begin with prefix, int32 (levels,), in
+// the order of store.Page and after the item with this path and key; and writes how many there are. Of each there are
+// key, id and path, with zero bytes between them.
+func StorePage(handle int64, versionAddr uint64, versionLen int64, prefixAddr uint64, levels int64, pathAddr uint64, pathLen int64,
+	keyAddr uint64, keyLen, limit int64, countOut, textOut, textLenOut, controlAddr, errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		s, err := storeAt(handle)
+		if err != nil {
+			return err
+		}
+		ctx, stop := controlAt(controlAddr).context()
+		defer stop()
+		after := store.Item{Path: string(slice[byte](pathAddr, pathLen)), Key: string(slice[byte](keyAddr, keyLen))}
+		items, err := store.Page(ctx, s, string(slice[byte](versionAddr, versionLen)), slice[int32](prefixAddr, levels), after, int(limit))
+		if err != nil {
+			return err
+		}
+		var text strings.Builder
+		for i, item := range items {
+			if i > 0 {
+				text.WriteByte(0)
+			}
+			for j, part := range []string{item.Key, item.ID, item.Path} {
+				if j > 0 {
+					text.WriteByte(0)
+				}
+				text.WriteString(part)
+			}
+		}
+		put(countOut, int64(len(items)))
+		giveText(text.String(), textOut, textLenOut)
+		return nil
+	})
+}
+
+// StoreImport makes a version know count items as resolve.Import does, by their keys, ids and paths, and writes how many
+// were new, int64.
+func StoreImport(handle int64, versionAddr uint64, versionLen int64, keysAddr uint64, keysLen int64, idsAddr uint64, idsLen int64,
+	pathsAddr uint64, pathsLen, count int64, addedOut, controlAddr, errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		s, err := storeAt(handle)
+		if err != nil {
+			return err
+		}
+		keys, err := textsAt(keysAddr, keysLen, count)
+		if err != nil {
+			return err
+		}
+		ids, err := textsAt(idsAddr, idsLen, count)
+		if err != nil {
+			return err
+		}
+		paths, err := textsAt(pathsAddr, pathsLen, count)
+		if err != nil {
+			return err
+		}
+		items := make([]store.Item, count)
+		for i := range items {
+			items[i] = store.Item{Key: keys[i], ID: ids[i], Path: paths[i]}
+		}
+		ctx, stop := controlAt(controlAddr).context()
+		defer stop()
+		n, err := resolve.Import(ctx, s, string(slice[byte](versionAddr, versionLen)), items)
+		put(addedOut, int64(n))
+		return err
+	})
+}
+
+// StoreModel gives, as a text to take, what tells the model of a version from others, empty if nothing does.
+func StoreModel(handle int64, versionAddr uint64, versionLen int64, textOut, textLenOut uint64, errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		s, err := storeAt(handle)
+		if err != nil {
+			return err
+		}
+		return s.Update(context.Background(), func(tx store.Tx) error {
+			model, err := tx.Model(string(slice[byte](versionAddr, versionLen)))
+			if err == nil {
+				giveText(model, textOut, textLenOut)
+			}
+			return err
+		})
 	})
 }
 

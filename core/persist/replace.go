@@ -29,6 +29,29 @@ func ReplaceDir(dir string, write func(tmp string) error) error {
 	return replaceDir(osDisk{}, dir, write)
 }
 
+// Settle finishes a save of dir that was committed inside it and whose files are still being moved, if there is one.
+func Settle(dir string) error {
+	target, err := resolve(dir)
+	if err != nil {
+		return err
+	}
+	if info, err := os.Lstat(filepath.Join(target, saved)); err != nil || !info.IsDir() {
+		return nil
+	}
+	lock, err := lockDir(target)
+	if err != nil {
+		return err
+	}
+	defer unlock(lock)
+	return replacement{osDisk{}, target, nil}.settle()
+}
+
+// Unsettled reports whether there is such a save.
+func Unsettled(dir string) bool {
+	_, err := os.Lstat(filepath.Join(dir, saved))
+	return err == nil
+}
+
 func replaceDir(d disk, dir string, write func(string) error) error {
 	target, err := resolve(dir)
 	if err == nil {

@@ -90,8 +90,8 @@ func Assign(ctx context.Context, s store.Store, b Batch) (Assigned, error) {
 }
 
 func (b Batch) check() error {
-	if b.Sep == "" || strings.ContainsAny(b.Sep, "0123456789") {
-		return fmt.Errorf("%w: sep=%q: want a separator that is not empty and has no digits, or ids with suffixes would be ambiguous", core.ErrParam, b.Sep)
+	if err := CheckSep(b.Sep); err != nil {
+		return err
 	}
 	if b.Names != nil && b.Items != nil {
 		return fmt.Errorf("%w: item_ids and item_keys together: want one of them", core.ErrParam)
@@ -114,6 +114,14 @@ func (b Batch) check() error {
 		return fmt.Errorf("%w: %d ids and codes of %d rows: want a row for each", core.ErrShape, len(b.IDs), b.Codes.Rows)
 	}
 	return distinct(b.Items, func(item string) string { return "item key " + show(item) })
+}
+
+// CheckSep returns an error if ids with suffixes behind sep would be ambiguous.
+func CheckSep(sep string) error {
+	if sep == "" || strings.ContainsAny(sep, "0123456789") {
+		return fmt.Errorf("%w: sep=%q: want a separator that is not empty and has no digits, or ids with suffixes would be ambiguous", core.ErrParam, sep)
+	}
+	return nil
 }
 
 func distinct(texts []string, name func(string) string) error {

@@ -369,7 +369,14 @@ class Facade(Protocol):
         besideAddr: int,
         besideLen: int,
         beside: int,
+        codesAddr: int,
+        levels: int,
+        versionAddr: int,
+        versionLen: int,
+        modelAddr: int,
+        modelLen: int,
         changedOut: int,
+        otherOut: int,
         textOut: int,
         textLenOut: int,
         controlAddr: int,
@@ -389,13 +396,65 @@ class Facade(Protocol):
         errLen: int,
     ) -> int: ...
 
-    def StoreRelease(
+    def StoreForget(
         self,
         handle: int,
+        versionAddr: int,
+        versionLen: int,
         itemsAddr: int,
         itemsLen: int,
         count: int,
+        release: int,
         knownOut: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def StorePage(
+        self,
+        handle: int,
+        versionAddr: int,
+        versionLen: int,
+        prefixAddr: int,
+        levels: int,
+        pathAddr: int,
+        pathLen: int,
+        keyAddr: int,
+        keyLen: int,
+        limit: int,
+        countOut: int,
+        textOut: int,
+        textLenOut: int,
+        controlAddr: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def StoreImport(
+        self,
+        handle: int,
+        versionAddr: int,
+        versionLen: int,
+        keysAddr: int,
+        keysLen: int,
+        idsAddr: int,
+        idsLen: int,
+        pathsAddr: int,
+        pathsLen: int,
+        count: int,
+        addedOut: int,
+        controlAddr: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def StoreModel(
+        self,
+        handle: int,
+        versionAddr: int,
+        versionLen: int,
+        textOut: int,
+        textLenOut: int,
         errAddr: int,
         errLen: int,
     ) -> int: ...

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _native
+from ._arrays import CodeMatrix
 from ._native import _address
 
 PLAIN, NAMES, ITEMS = 0, 1, 2  # what stands beside the ids of `assign`, by their numbers in the facade
@@ -26,6 +28,21 @@ def join(what: str, texts: Sequence[str]) -> npt.NDArray[np.uint8]:
         bad = next(i for i, text in enumerate(texts) if "\0" in text)
         raise ValueError(f"{what}[{bad}] is {texts[bad]!r}: want a string without zero bytes")
     return np.frombuffer(joined.encode() or b"\0", np.uint8)
+
+
+_Bytes = npt.NDArray[np.uint8]
+
+
+def _bytes(text: str) -> _Bytes:
+    return np.frombuffer(text.encode() or b"\0", np.uint8)
+
+
+class Item(NamedTuple):
+    """An item of a store: its key with the type in front, its id, its codes as "3-9-1-"."""
+
+    key: str
+    id: str
+    path: str
 
 
 def _size(texts: Sequence[str], buffer: npt.NDArray[np.uint8]) -> int:
@@ -87,24 +104,36 @@ class NativeStore:
         suffixes: list[int] = out[: len(keys)].tolist()
         return suffixes
 
-    def assign(self, ids: Sequence[str], sep: str, beside: int, texts: Sequence[str]) -> list[str]:
-        """Return unique ids."""
+    def assign(
+        self,
+        ids: Sequence[str],
+        sep: str,
+        beside: int,
+        texts: Sequence[str],
+        codes: CodeMatrix | None = None,
+        version: str = "",
+        model: str = "",
+    ) -> tuple[list[str], bool]:
+        """Return unique ids, and whether items new to the version got some although another model made its others."""
         data, extra = join("semantic_ids", ids), join("item_ids" if beside == NAMES else "item_keys", texts)
-        between = np.frombuffer(sep.encode() or b"\0", np.uint8)
-        changed, found = np.zeros(max(len(ids), 1), np.uint8), np.zeros(2, np.int64)
+        between, of, by = _bytes(sep), _bytes(version), _bytes(model)
+        levels = 0 if codes is None or not codes.size else codes.shape[1]
+        rows = 0 if codes is None or not codes.size else _address(codes)
+        changed, found = np.zeros(max(len(ids), 1), np.uint8), np.zeros(3, np.int64)
 
         def call(control: int, text: int, size: int) -> int:
             return _native._lib.StoreAssign(
                 self.handle, _address(data), _size(ids, data), len(ids), _address(between), len(sep.encode()),
-                _address(extra), _size(texts, extra), beside, _address(changed), _address(found),
-                _address(found[1:]), control, text, size,
+                _address(extra), _size(texts, extra), beside, rows, levels,
+                _address(of), len(version.encode()), _address(by), len(model), _address(changed), _address(found[2:]),
+                _address(found), _address(found[1:]), control, text, size,
             )  # fmt: skip
 
         _native._call_long(call, None)
         unique = list(ids)
         for i, id in zip(np.flatnonzero(changed).tolist(), _take(found).decode().split("\0"), strict=False):
             unique[i] = id
-        return unique
+        return unique, bool(found[2])
 
     def lookup(self, ids: Sequence[str]) -> list[str]:
         """Return the items that have ids, with their type in front, "" for none."""
@@ -115,13 +144,67 @@ class NativeStore:
         )  # fmt: skip
         return _take(found).decode().split("\0") if len(ids) > 1 or found[1] else [""] * len(ids)
 
-    def release(self, items: Sequence[str]) -> int:
-        """Forget items, give their ids back, and return how many were known."""
-        data, known = join("item_keys", items), np.zeros(1, np.int64)
+    def forget(self, version: str, items: Sequence[str], release: bool) -> int:
+        """Forget items, give their ids back if asked to, and return how many were known."""
+        data, of, known = join("item_keys", items), _bytes(version), np.zeros(1, np.int64)
         _native.call(
-            _native._lib.StoreRelease, self.handle, _address(data), _size(items, data), len(items), _address(known)
-        )
+            _native._lib.StoreForget, self.handle, _address(of), len(version.encode()), _address(data),
+            _size(items, data), len(items), int(release), _address(known),
+        )  # fmt: skip
         return int(known[0])
+
+    def pages(self, version: str, prefix: Sequence[int], size: int = 1 << 16) -> Iterator[list[Item]]:
+        """Give the items of a version whose codes begin with `prefix`, in the order of their codes as text."""
+        after = Item("", "", "")
+        while page := self._page(version, prefix, after, size):
+            yield page
+            if len(page) < size:
+                return
+            after = page[-1]
+
+    def _page(self, version: str, prefix: Sequence[int], after: Item, limit: int) -> list[Item]:
+        of, path, key, codes = _bytes(version), _bytes(after.path), _bytes(after.key), np.array(prefix, np.int32)
+        found = np.zeros(3, np.int64)
+
+        def call(control: int, text: int, size: int) -> int:
+            return _native._lib.StorePage(
+                self.handle, _address(of), len(version.encode()), _address(codes), len(codes), _address(path),
+                len(after.path.encode()), _address(key), len(after.key.encode()), limit, _address(found[2:]),
+                _address(found), _address(found[1:]), control, text, size,
+            )  # fmt: skip
+
+        _native._call_long(call, None)
+        if not found[2]:
+            return []
+        parts = _take(found).decode().split("\0")
+        return [Item(*row) for row in zip(parts[::3], parts[1::3], parts[2::3], strict=True)]
+
+    def import_items(self, version: str, items: Sequence[Item]) -> int:
+        """Make a version know items and return how many it did not."""
+        of, added = _bytes(version), np.zeros(1, np.int64)
+        columns = [[item[part] for item in items] for part in range(3)]
+        keys, ids, paths = (
+            join(what, column) for what, column in zip(("item keys", "ids", "codes"), columns, strict=True)
+        )
+
+        def call(control: int, text: int, size: int) -> int:
+            return _native._lib.StoreImport(
+                self.handle, _address(of), len(version.encode()), _address(keys), _size(columns[0], keys),
+                _address(ids), _size(columns[1], ids), _address(paths), _size(columns[2], paths), len(items),
+                _address(added), control, text, size,
+            )  # fmt: skip
+
+        _native._call_long(call, None)
+        return int(added[0])
+
+    def model(self, version: str) -> str:
+        """Return what tells the model of a version from others, "" if nothing does."""
+        of, found = _bytes(version), np.zeros(2, np.int64)
+        _native.call(
+            _native._lib.StoreModel, self.handle, _address(of), len(version.encode()), _address(found),
+            _address(found[1:]),
+        )  # fmt: skip
+        return _take(found).decode()
 
     def snapshot(self) -> bytes:
         """Return the contents of a store in memory."""

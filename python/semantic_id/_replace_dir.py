@@ -74,6 +74,15 @@ def replace_dir(path: str, write: Callable[[str], None]) -> None:
         raise OSError(e.errno, f"{e.strerror}, while saving {path}{_remedy(e)}", e.filename) from e
 
 
+def settle(path: str) -> None:
+    """Finish a save of `path` that was committed inside it and whose files are still being moved, if there is one."""
+    target = os.path.realpath(path)
+    if os.path.isdir(os.path.join(target, SAVED)):
+        with ExitStack() as cleanup:
+            cleanup.callback(_unlock, _lock_dir(target))
+            _Replacement(target, lambda folder: None)._settle()
+
+
 def _remedy(e: OSError) -> str:
     """End the message of a failed save with what to do about it."""
     if e.errno in (errno.ENOSPC, errno.EDQUOT):

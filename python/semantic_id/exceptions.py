@@ -53,5 +53,9 @@ class ConvergenceWarning(UserWarning):
     """A fit used up `max_iter`, or met fewer distinct rows than clusters."""
 
 
+class ModelChangedWarning(UserWarning):
+    """Items got ids by another model than the items before them, under one version."""
+
+
 class UndefinedMetricWarning(UserWarning):
     """A metric has no value for this data, and is NaN."""

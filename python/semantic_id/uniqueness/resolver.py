@@ -6,10 +6,14 @@ from collections.abc import Iterable
 from numbers import Integral
 from typing import Any
 
+import numpy.typing as npt
+
 from .. import _native_stores as _stores
+from .._arrays import as_codes
 from .._later import not_yet
+from .._versions import fingerprint, warn_of_another_model
 from ..exceptions import SemanticIdError, ShapeMismatchError
-from .stores import CollisionStore, InMemoryCollisionStore, _NativeCollisionStore, as_items
+from .stores import CollisionStore, InMemoryCollisionStore, as_items, native_store
 
 __all__ = ["BaseResolver", "CapacityResolver", "SinkhornResolver", "UniqueIdResolver"]
 
@@ -58,6 +62,9 @@ class UniqueIdResolver(BaseResolver):
     def __init__(self, store: CollisionStore | None = None) -> None:
         self.store = InMemoryCollisionStore() if store is None else store
 
+    def __repr__(self) -> str:
+        return f"UniqueIdResolver({self.store!r})"
+
     def assign(
         self,
         semantic_ids: list[str],
@@ -65,6 +72,9 @@ class UniqueIdResolver(BaseResolver):
         item_ids: Iterable[str | int] | None = None,
         sep: str = "-",
         item_keys: Iterable[str | int] | None = None,
+        codes: npt.ArrayLike | None = None,
+        model: object = None,
+        version: str = "",
         **kwargs: Any,
     ) -> list[str]:
         """Return a unique id for each of `semantic_ids`, in order.
@@ -80,6 +90,13 @@ class UniqueIdResolver(BaseResolver):
         item_keys : iterable of str or int, default=None
             For each id the item it is for, each item once; the type is part of the key. An item that the store knows
             keeps the id it has. Not together with `item_ids`.
+        codes : array-like of shape (n_samples, n_levels), default=None
+            The codes of the ids, kept with new items: `SemanticIdEngine.items` finds them by a prefix.
+        model : object, default=None
+            The encoder that made the codes. Where that was another one for earlier items of the version, there is a
+            warning.
+        version : str, default=""
+            The version that `item_keys` belong to; see `SemanticIdEngine`.
         **kwargs : object
             Not used.
 
@@ -98,6 +115,11 @@ class UniqueIdResolver(BaseResolver):
             If `item_keys` are given and the store only counts.
         StoreError
             If the store fails; then nothing was given out.
+
+        Warns
+        -----
+        ModelChangedWarning
+            If items got ids by another model than others of the version.
         """
         if isinstance(semantic_ids, str):
             raise TypeError(f"semantic_ids={semantic_ids!r}: want a list of strings")
@@ -111,13 +133,17 @@ class UniqueIdResolver(BaseResolver):
             beside, texts = _stores.NAMES, [str(name) for name in _checked(item_ids, "item_ids", len(ids))]
         elif item_keys is not None:
             beside, texts = _stores.ITEMS, as_items(_checked(item_keys, "item_keys", len(ids)))
-        store = self.store
-        if (
-            isinstance(store, _NativeCollisionStore)
-            and type(store).next_suffix is _NativeCollisionStore.next_suffix
-            and type(store).next_suffixes is _NativeCollisionStore.next_suffixes
-        ):
-            return store._store().assign(ids, sep, beside, texts)
+        native = native_store(self.store)
+        if native is not None:
+            if item_keys is None:
+                return native.assign(ids, sep, beside, texts)[0]
+            rows = None if codes is None or not ids else as_codes(codes)
+            if rows is not None and len(rows) != len(ids):
+                raise ShapeMismatchError(f"{len(ids)} semantic ids and {len(rows)} rows of codes: want one for each")
+            unique, mixed = native.assign(ids, sep, beside, texts, rows, version, fingerprint(model))
+            if mixed:
+                warn_of_another_model(version)
+            return unique
         if item_keys is not None:
             raise SemanticIdError(
                 f"item_keys need a store that knows items, and {type(self.store).__name__} only counts "

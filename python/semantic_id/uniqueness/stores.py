@@ -5,7 +5,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeGuard
 
 from .._native_stores import NativeStore
 
@@ -127,23 +127,24 @@ class _NativeCollisionStore(CollisionStore):
         item_key : str, int or None
             The key it was given out with; None if it was given out without a key, or not at all.
         """
-        item = self._store().lookup([id])[0]
-        return None if not item else int(item[1:]) if item[0] == "i" else item[1:]
+        return item_key(self._store().lookup([id])[0])
 
-    def release(self, item_keys: Iterable[str | int]) -> int:
+    def release(self, item_keys: Iterable[str | int], *, version: str = "") -> int:
         """Forget items and give their ids back; only then may their ids be given out again.
 
         Parameters
         ----------
         item_keys : iterable of str or int
             Keys of items.
+        version : str, default=""
+            The version of the ids, see `SemanticIdEngine`.
 
         Returns
         -------
         known : int
             How many of them the store knew.
         """
-        return self._store().release(as_items(list(item_keys)))
+        return self._store().forget(version, as_items(list(item_keys)), release=True)
 
 
 class InMemoryCollisionStore(_NativeCollisionStore):
@@ -158,14 +159,21 @@ class InMemoryCollisionStore(_NativeCollisionStore):
 
     _contents = b""
 
+    def __repr__(self) -> str:
+        return "InMemoryCollisionStore()"
+
     def _open(self) -> NativeStore:
         return NativeStore.memory(self._contents)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def _snapshot(self) -> bytes:
+        """Return the contents, without loading the library if nobody has used it."""
         with _opening:
             native = self._native_store
+        return self._contents or b'{"version":1}\n' if native is None else native.snapshot()
+
+    def __getstate__(self) -> dict[str, Any]:
         state = {name: value for name, value in self.__dict__.items() if name != "_native_store"}
-        return state if native is None else state | {"_contents": native.snapshot()}
+        return state | {"_contents": self._snapshot()}
 
 
 class SQLiteCollisionStore(_NativeCollisionStore):
@@ -192,6 +200,9 @@ class SQLiteCollisionStore(_NativeCollisionStore):
         self.db_path = os.fspath(db_path)
         in_memory = self.db_path in ("", ":memory:")
         self._path = self.db_path if in_memory else os.path.abspath(self.db_path)  # the working directory may change
+
+    def __repr__(self) -> str:
+        return f"SQLiteCollisionStore({self.db_path!r})"
 
     def _open(self) -> NativeStore:
         return NativeStore.sqlite(self._path, self._timeout)
@@ -272,3 +283,22 @@ def as_items(keys: list[str | int]) -> list[str]:
         else:
             raise TypeError(f"item_keys[{i}] is {key!r}: want a string or an integer")
     return items
+
+
+def item_key(item: str) -> str | int | None:
+    """Return the key of an item as its caller knows it; None for ""."""
+    return None if not item else int(item[1:]) if item[0] == "i" else item[1:]
+
+
+def counts_as_we_do(store: object) -> TypeGuard[_NativeCollisionStore]:
+    """Return whether `store` is one of ours, or derived from one without counting in another way."""
+    return (
+        isinstance(store, _NativeCollisionStore)
+        and type(store).next_suffix is _NativeCollisionStore.next_suffix
+        and type(store).next_suffixes is _NativeCollisionStore.next_suffixes
+    )
+
+
+def native_store(store: object) -> NativeStore | None:
+    """Return what `store` works on inside the library, if it is one of ours that counts as we do."""
+    return store._store() if counts_as_we_do(store) else None
