@@ -19,6 +19,7 @@ import pytest
 from semantic_id import (
     InMemoryCollisionStore,
     NotFittedError,
+    PostgresCollisionStore,
     RQKMeans,
     SemanticIdEngine,
     SemanticIdError,
@@ -272,6 +273,12 @@ def test_repr_pickle_copy(small, rows, tmp_path):
         "SemanticIdEngine(RQKMeans(n_levels=2), UniqueIdResolver(InMemoryCollisionStore()), version='2')"
     )
     assert repr(SQLiteCollisionStore("a.db")) == "SQLiteCollisionStore('a.db')"
+    for dsn, shown in (
+        ("postgresql://me:se@cret@host/db", "postgresql://me***@host/db"),
+        ("host=h password='se cret' dbname=d", "host=h password=*** dbname=d"),
+        ("postgresql://me@host:5432/db", "postgresql://me@host:5432/db"),
+    ):
+        assert repr(PostgresCollisionStore(dsn)) == f"PostgresCollisionStore({shown!r})"
     engine = SemanticIdEngine(small)
     ids = engine.append(rows, range(60))
     others = [pickle.loads(pickle.dumps(engine)), copy.deepcopy(engine)]

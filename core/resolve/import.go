@@ -33,7 +33,16 @@ func Import(ctx context.Context, s store.Store, version string, items []store.It
 	if err := distinct(ids, func(id string) string { return fmt.Sprintf("id %q", id) }); err != nil {
 		return 0, err
 	}
+	all := slices.Clone(ids) // and the keys of which they may be key-n, which may be counted
+	for _, id := range ids {
+		if key, _, ok := split(id); ok {
+			all = append(all, key)
+		}
+	}
 	err = s.Update(ctx, func(tx store.Tx) error {
+		if _, err := tx.Claim(all); err != nil {
+			return err
+		}
 		known, err := tx.Items(version, keys)
 		if err != nil {
 			return err
@@ -67,7 +76,7 @@ func Import(ctx context.Context, s store.Store, version string, items []store.It
 // hold has ids, which differ, given out. Those that counting would have given out are counted as it does.
 func hold(ctx context.Context, tx store.Tx, ids []string) error {
 	w := work{ctx: ctx, tx: tx, marks: map[string]store.Mark{}}
-	held, err := w.states(ids, nil)
+	held, err := w.states(ids, nil, nil)
 	if err != nil {
 		return err
 	}
@@ -84,7 +93,7 @@ func hold(ctx context.Context, tx store.Tx, ids []string) error {
 		return err
 	}
 	w.marks = map[string]store.Mark{}
-	if held, err = w.states(free, nil); err != nil { // by counts
+	if held, err = w.states(free, nil, nil); err != nil { // by counts
 		return err
 	}
 	type numbered struct {

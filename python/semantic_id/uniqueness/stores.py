@@ -1,6 +1,7 @@
 """Where resolvers keep how often each id was handed out."""
 
 import os
+import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -258,6 +259,10 @@ class PostgresCollisionStore(_NativeCollisionStore):
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
+
+    def __repr__(self) -> str:
+        shown = re.sub(r"(://[^/@:]*):.*(?=@)|(\bpassword\s*=\s*)('[^']*'|\S+)", r"\1\2***", str(self.dsn))
+        return f"PostgresCollisionStore({shown!r})"
 
     def _open(self) -> NativeStore:
         if not isinstance(self.dsn, str):
