@@ -1,6 +1,6 @@
-// Package persist keeps models in directories: metadata.json beside one file of arrays. SaveRQKMeans and LoadRQKMeans
-// read and write what the Python class RQKMeans does, semantic-id 0.2.5's files included; python/semantic_id/_files.py
-// is the same in Python. ReplaceDir makes every save all or nothing. format.md gives every byte.
+// Package persist keeps models in directories: metadata.json beside one file of arrays. SaveRQKMeans, LoadRQKMeans,
+// SaveRQVAE and LoadRQVAE read and write what the Python classes do, semantic-id 0.2.5's files included;
+// python/semantic_id/_files.py and _rqvae_files.py are the same in Python. ReplaceDir makes every save all or nothing. format.md gives every byte.
 //
 // Reading trusts nothing: lengths are checked before memory is allocated, checksums before contents are believed.
 // Errors wrap core.ErrFormat (truncated, altered or foreign), core.ErrType or core.ErrVersion; those of the file system

@@ -41,16 +41,14 @@ type metadata struct {
 // settingsSum is the SHA-256 of the settings in a form that does not depend on how JSON was laid out: see format.md.
 func (m metadata) settingsSum() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "type=%s\nn_levels=%d\nn_clusters=", m.Type, m.NLevels)
-	for l, k := range m.NClusters {
-		if l > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteString(strconv.Itoa(k))
-	}
-	fmt.Fprintf(&b, "\nmetric=%s\nimplementation=%s\nmax_iter=%d\ntol=%016x\n", m.Metric, m.Implementation, m.MaxIter, math.Float64bits(m.Tol))
+	fmt.Fprintf(&b, "type=%s\nn_levels=%d\nn_clusters=%s\n", m.Type, m.NLevels, join(m.NClusters, strconv.Itoa))
+	fmt.Fprintf(&b, "metric=%s\nimplementation=%s\nmax_iter=%d\ntol=%s\n", m.Metric, m.Implementation, m.MaxIter, bitsOf(m.Tol))
 	fmt.Fprintf(&b, "random_state=%s\nn_init=%s\nD=%d\n", orNull(m.RandomState), orNull(m.NInit), m.D)
-	sum := sha256.Sum256([]byte(b.String()))
+	return sha256Hex(b.String())
+}
+
+func sha256Hex(text string) string {
+	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:])
 }
 
@@ -86,11 +84,35 @@ func (m metadata) fault() string {
 	return ""
 }
 
-// parseMetadata reads and checks metadata.json. Keys it does not know are skipped.
-func parseMetadata(raw []byte) (metadata, error) {
-	var m metadata
-	fail := func(format string, args ...any) (metadata, error) {
-		return metadata{}, fmt.Errorf("%w: %s", core.ErrFormat, fmt.Sprintf(format, args...))
+// keys are those of metadata.json.
+type keys map[string]json.RawMessage // not a struct: that would take "Type" for "type"
+
+func (k keys) has(key string) bool { return k[key] != nil && string(k[key]) != "null" }
+
+func (k keys) get(key string, to any) error {
+	text, ok := k[key]
+	if !ok {
+		return fmt.Errorf("%w: no key %q", core.ErrFormat, key)
+	}
+	if err := json.Unmarshal(text, to); err != nil || string(text) == "null" {
+		return fmt.Errorf("%w: %q is %.40s", core.ErrFormat, key, text)
+	}
+	return nil
+}
+
+// optional is get, but leaves to as it is where there is no such key.
+func (k keys) optional(key string, to any) error {
+	if k[key] == nil {
+		return nil
+	}
+	return k.get(key, to)
+}
+
+// parseKeys reads metadata.json as far as every type of model has it: wanted is the type, and version the
+// "format_version", 0 if there is none.
+func parseKeys(raw []byte, wanted string) (k keys, version int, err error) {
+	fail := func(format string, args ...any) (keys, int, error) {
+		return nil, 0, fmt.Errorf("%w: %s", core.ErrFormat, fmt.Sprintf(format, args...))
 	}
 	if len(raw) > maxMetadata {
 		return fail("more than %d bytes", maxMetadata)
@@ -98,88 +120,91 @@ func parseMetadata(raw []byte) (metadata, error) {
 	if !utf8.Valid(raw) {
 		return fail("not UTF-8")
 	}
-	var keys map[string]json.RawMessage // not a struct: that would take "Type" for "type"
-	if err := json.Unmarshal(raw, &keys); err != nil {
+	if err := json.Unmarshal(raw, &k); err != nil {
 		return fail("not a JSON object: %v", err)
 	}
-	get := func(key string, to any) error {
-		text, ok := keys[key]
-		if !ok {
-			return fmt.Errorf("%w: no key %q", core.ErrFormat, key)
-		}
-		if err := json.Unmarshal(text, to); err != nil || string(text) == "null" {
-			return fmt.Errorf("%w: %q is %.40s", core.ErrFormat, key, text)
-		}
-		return nil
-	}
-	has := func(key string) bool { return keys[key] != nil && string(keys[key]) != "null" }
-
-	if get("type", &m.Type) != nil || m.Type != "RQKMeans" {
+	var is string
+	if k.get("type", &is) != nil || is != wanted {
 		found := "no type"
-		if keys["type"] != nil {
-			found = fmt.Sprintf("%.40s", keys["type"])
+		if k["type"] != nil {
+			found = fmt.Sprintf("%.40s", k["type"])
 		}
-		return metadata{}, fmt.Errorf("%w: %s, want \"RQKMeans\"", core.ErrType, found)
+		return nil, 0, fmt.Errorf("%w: %s, want %q", core.ErrType, found, wanted)
 	}
-	if keys["format_version"] != nil {
-		if err := get("format_version", &m.FormatVersion); err != nil {
-			return metadata{}, err
-		}
-		if m.FormatVersion > formatVersion {
-			return metadata{}, fmt.Errorf("%w: format_version %d, this release reads up to %d; upgrade semantic-id", core.ErrVersion, m.FormatVersion, formatVersion)
-		}
-		if m.FormatVersion < 1 {
-			return fail("format_version is %d", m.FormatVersion)
-		}
+	if err := k.optional("format_version", &version); err != nil {
+		return nil, 0, err
 	}
-	if keys["D"] != nil && !has("D") {
+	if version > formatVersion {
+		return nil, 0, fmt.Errorf("%w: format_version %d, this release reads up to %d; upgrade semantic-id", core.ErrVersion, version, formatVersion)
+	}
+	if k["format_version"] != nil && version < 1 {
+		return fail("format_version is %d", version)
+	}
+	return k, version, nil
+}
+
+// sums reads the checksums of a model that is not of semantic-id 0.2.5, which has none. file is the one it must name.
+func (k keys) sums(version int, file string, settings func() string) (settingsSum string, sums map[string]string, err error) {
+	if version == 0 && k["sha256"] == nil {
+		return "", nil, nil
+	}
+	if err := k.get("settings_sha256", &settingsSum); err != nil {
+		return "", nil, err
+	}
+	if err := k.get("sha256", &sums); err != nil {
+		return "", nil, err
+	}
+	if settingsSum != settings() {
+		return "", nil, fmt.Errorf("%w: its settings do not fit its \"settings_sha256\"; if you edited it on purpose, "+
+			"remove \"format_version\", \"settings_sha256\" and \"sha256\" from it", core.ErrFormat)
+	}
+	if sums[file] == "" {
+		return "", nil, fmt.Errorf("%w: \"sha256\" does not name %s", core.ErrFormat, file)
+	}
+	return settingsSum, sums, nil
+}
+
+// parseMetadata reads and checks metadata.json. Keys it does not know are skipped.
+func parseMetadata(raw []byte) (metadata, error) {
+	m := metadata{Type: "RQKMeans", Implementation: "kmeans"} // as before 0.2.5 had that key
+	k, version, err := parseKeys(raw, m.Type)
+	if err != nil {
+		return metadata{}, err
+	}
+	m.FormatVersion = version
+	fail := func(format string, args ...any) (metadata, error) {
+		return metadata{}, fmt.Errorf("%w: %s", core.ErrFormat, fmt.Sprintf(format, args...))
+	}
+	if k["D"] != nil && !k.has("D") {
 		return fail("\"D\" is null: the model was saved before it was fitted")
 	}
-	m.Implementation = "kmeans" // as before 0.2.5 had the key
-	optional := func(key string, to any) error {
-		if keys[key] == nil {
-			return nil
-		}
-		return get(key, to)
-	}
 	for _, err := range []error{
-		get("n_levels", &m.NLevels), get("n_clusters", &m.NClusters), get("metric", &m.Metric), optional("implementation", &m.Implementation),
-		get("max_iter", &m.MaxIter), get("tol", &m.Tol), get("D", &m.D),
+		k.get("n_levels", &m.NLevels), k.get("n_clusters", &m.NClusters), k.get("metric", &m.Metric), k.optional("implementation", &m.Implementation),
+		k.get("max_iter", &m.MaxIter), k.get("tol", &m.Tol), k.get("D", &m.D),
 	} {
 		if err != nil {
 			return metadata{}, err
 		}
 	}
-	if keys["random_state"] == nil {
+	if k["random_state"] == nil {
 		return fail("no key \"random_state\"")
 	}
-	if has("random_state") {
-		if err := get("random_state", &m.RandomState); err != nil {
+	if k.has("random_state") {
+		if err := k.get("random_state", &m.RandomState); err != nil {
 			return metadata{}, err
 		}
 	}
-	if has("n_init") && string(keys["n_init"]) != `"auto"` { // which 0.2.5 hands on to scikit-learn
-		if err := get("n_init", &m.NInit); err != nil {
+	if k.has("n_init") && string(k["n_init"]) != `"auto"` { // which 0.2.5 hands on to scikit-learn
+		if err := k.get("n_init", &m.NInit); err != nil {
 			return metadata{}, err
 		}
 	}
 	if fault := m.fault(); fault != "" {
 		return fail("%s", fault)
 	}
-	if m.FormatVersion == 0 && keys["sha256"] == nil {
-		return m, nil // of semantic-id 0.2.5
-	}
-	if err := get("settings_sha256", &m.SettingsSHA256); err != nil {
+	m.SettingsSHA256, m.SHA256, err = k.sums(version, codebooksName, m.settingsSum)
+	if err != nil {
 		return metadata{}, err
-	}
-	if err := get("sha256", &m.SHA256); err != nil {
-		return metadata{}, err
-	}
-	if m.SettingsSHA256 != m.settingsSum() {
-		return fail("its settings do not fit its \"settings_sha256\"; if you edited it on purpose, remove \"format_version\", \"settings_sha256\" and \"sha256\" from it")
-	}
-	if m.SHA256[codebooksName] == "" {
-		return fail("\"sha256\" does not name %s", codebooksName)
 	}
 	return m, nil
 }
