@@ -37,3 +37,7 @@ func addTimes64Vectors(dst, x []float64, w float64) int        { return 0 }
 func gemmTile(l cpu.Level, size int, c []float32, stride int, a []float32, row, step int, panel []float32, t tileOf) {
 	gemmTileGeneric(size, shapes[l].lanes, c, stride, a, row, step, panel, t)
 }
+
+func columns(_ cpu.Level, dst, src []float32, size, pieces, depth, stride int) {
+	columnsGeneric(dst, src, size, pieces, depth, stride)
+}

@@ -3,6 +3,7 @@ package f32
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 
 	"github.com/semantic-id/semantic-id/core/internal/cpu"
@@ -82,21 +83,29 @@ const (
 	gemmHeight = 112
 )
 
-// gemmTasks returns how many rows and columns of c one task takes: a few tasks per thread, none of them under a million
-// multiplications. A task packs for itself what it needs of a and b, so it is to be high first, and wide.
+// gemmTasks returns how many rows and columns of c one task takes. Each task packs for itself what it needs of a and b, so
+// fewer and larger ones do less, and more keep all threads at work to the end: it takes what should be done first.
 func gemmTasks(l cpu.Level, m, n, k int) (rows, cols int) {
 	tile, lanes := shapes[l].sizes[0], shapes[l].lanes
-	want := max(1, min(4*par.Threads(), m*n/(1<<20/max(k, 1)+1)))
-	if par.Threads() == 1 {
-		want = 1
+	threads := min(par.Threads(), 1+m*n/(1<<18/max(k, 1)+1)) // a task under 2^18 products is not worth a goroutine
+	least := math.Inf(1)
+	for across := 1; across <= min(4*threads, ceil(n, lanes)); across++ {
+		for down := 1; across*down <= 4*threads && down <= ceil(m, tile); down++ {
+			r, c := ceil(ceil(m, down), tile)*tile, ceil(ceil(n, across), lanes)*lanes
+			packed := r*ceil(c, gemmWidth) + c // values per step of k, each about as much work as gemmPack products
+			rounds := float64(ceil(ceil(m, r)*ceil(n, c), threads))
+			if time := (rounds + gemmIdle) * float64(r*c+gemmPack*packed); time < least {
+				least, rows, cols = time, r, c
+			}
+		}
 	}
-	across := ceil(n, gemmWidth)
-	down := min(ceil(want, across), ceil(m, 4*tile))
-	if across*down < want {
-		across = min(ceil(want, down), ceil(n, lanes))
-	}
-	return ceil(ceil(m, down), tile) * tile, ceil(ceil(n, across), lanes) * lanes
+	return rows, cols
 }
+
+const (
+	gemmPack = 4
+	gemmIdle = 0.2 // of a task: what threads wait for others at the end
+)
 
 func ceil(x, y int) int { return (x + y - 1) / y }
 
@@ -136,7 +145,7 @@ func (g *gemm) run(l cpu.Level, c, a, b Dense, i0, i1, j0, j1 int, then Then) {
 						t.bias = g.bias
 					}
 				}
-				g.tiles(l, c, i, end, j0, cols, t, a.Trans)
+				g.tiles(l, c, a, p, i, end, j0, cols, t)
 			}
 		}
 	}
@@ -176,26 +185,19 @@ func (g *gemm) packB(l cpu.Level, b Dense, p, depth, j, cols int) {
 		}
 		return
 	}
-	whole := cols / lanes * lanes
+	src, whole := b.Data[p*b.Stride+j:], cols/lanes*lanes
+	columns(l, g.b, src, lanes, cols/lanes, depth, b.Stride)
 	for d := range depth {
-		row := b.Data[(p+d)*b.Stride+j:][:cols]
-		at := g.b[d*lanes:]
-		for q := 0; q < whole; q += lanes {
-			copyLanes(at[q*depth:], row[q:], lanes)
-		}
-		copy(at[whole*depth:], row[whole:])
+		copy(g.b[whole*depth+d*lanes:], src[d*b.Stride:][whole:cols])
 	}
 }
 
-// copyLanes copies the lanes of a panel.
-func copyLanes(dst, src []float32, lanes int) {
-	switch lanes {
-	case 32:
-		*(*[32]float32)(dst) = *(*[32]float32)(src)
-	case 16:
-		*(*[16]float32)(dst) = *(*[16]float32)(src)
-	default:
-		copy(dst[:lanes], src)
+// columnsGeneric copies pieces of size values of each row of src to [piece][depth][size] in dst.
+func columnsGeneric(dst, src []float32, size, pieces, depth, stride int) {
+	for d := range depth {
+		for p := range pieces {
+			copy(dst[(p*depth+d)*size:][:size], src[d*stride+p*size:])
+		}
 	}
 }
 
@@ -203,39 +205,57 @@ func copyLanes(dst, src []float32, lanes int) {
 // rows does not meet in one set of the cache.
 func gemmStride(depth int) int { return (depth+15)/16/2*32 + 16 }
 
+// gemmDirect says whether tiles read a where it is: not where the same column of its rows meets in one set of the cache, and
+// not with AVX2, whose small tiles ran a tenth slower so.
+func gemmDirect(l cpu.Level, a Dense) bool { return l != cpu.AVX2 && !a.Trans && a.Stride%1024 != 0 }
+
 // packA lays out rows i to end and columns p to p+depth of a: rows gemmStride apart, or, if a is transposed, each tile
 // as [depth][size].
 func (g *gemm) packA(l cpu.Level, a Dense, i, end, p, depth int) {
+	size := shapes[l].sizes[0]
+	whole := (end - i) / size
 	if !a.Trans {
 		stride := gemmStride(depth)
-		g.a = g.a[:cap(g.a)]
+		if gemmDirect(l, a) {
+			i += whole * size
+		}
 		for r := i; r < end; r++ {
 			copy(g.a[(r-i)*stride:][:depth], a.Data[r*a.Stride+p:])
 		}
 		return
 	}
-	for d := range depth {
-		row := a.Data[(p+d)*a.Stride+i:][:end-i]
-		at := g.a
-		for len(row) > 0 {
-			size := gemmSize(l, len(row))
-			n := min(size, len(row))
-			copy(at[d*size:][:n], row)
-			row, at = row[n:], at[size*depth:]
+	if depth == 0 {
+		return
+	}
+	src := a.Data[p*a.Stride+i:]
+	columns(l, g.a, src, size, whole, depth, a.Stride)
+	at := g.a[whole*size*depth:]
+	for i += whole * size; i < end; {
+		size := gemmSize(l, end-i)
+		n := min(size, end-i)
+		for d := range depth {
+			copy(at[d*size:][:n], a.Data[(p+d)*a.Stride+i:])
 		}
+		i, at = i+n, at[size*depth:]
 	}
 }
 
 // tiles works through a block: a and b are packed.
-func (g *gemm) tiles(l cpu.Level, c Dense, i, end, j, cols int, t tileOf, trans bool) {
+func (g *gemm) tiles(l cpu.Level, c, a Dense, p, i, end, j, cols int, t tileOf) {
 	lanes := shapes[l].lanes
 	at := g.a
 	for i < end {
 		size := gemmSize(l, end-i)
 		rows := min(size, end-i)
-		row, step := gemmStride(t.depth), 1
-		if trans {
+		from, row, step := at, gemmStride(t.depth), 1
+		switch {
+		case a.Trans:
 			row, step = 1, size
+			at = at[size*t.depth:]
+		case t.depth > 0 && rows == size && gemmDirect(l, a):
+			from, row = a.Data[i*a.Stride+p:], a.Stride
+		default:
+			at = at[rows*row:]
 		}
 		for q := 0; q < cols; q += lanes {
 			panel := g.b[q*t.depth:]
@@ -244,21 +264,16 @@ func (g *gemm) tiles(l cpu.Level, c Dense, i, end, j, cols int, t tileOf, trans 
 				t.bias = t.bias[q:]
 			}
 			if width := min(lanes, cols-q); rows == size && width == lanes {
-				gemmTile(l, size, c.Data[i*c.Stride+j+q:], c.Stride, at, row, step, panel, t)
+				gemmTile(l, size, c.Data[i*c.Stride+j+q:], c.Stride, from, row, step, panel, t)
 			} else {
 				for r := range rows {
 					copy(g.tile[r*lanes:], c.Data[(i+r)*c.Stride+j+q:][:width])
 				}
-				gemmTile(l, size, g.tile, lanes, at, row, step, panel, t)
+				gemmTile(l, size, g.tile, lanes, from, row, step, panel, t)
 				for r := range rows {
 					copy(c.Data[(i+r)*c.Stride+j+q:][:width], g.tile[r*lanes:])
 				}
 			}
-		}
-		if trans {
-			at = at[size*t.depth:]
-		} else {
-			at = at[rows*row:]
 		}
 		i += rows
 	}

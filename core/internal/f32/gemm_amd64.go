@@ -32,3 +32,22 @@ func gemmTile(l cpu.Level, size int, c []float32, stride int, a []float32, row, 
 	}
 	kernel(&c[0], 4*stride, &a[0], 4*row, 4*step, &panel[0], t.depth, t.add, t.relu, bias)
 }
+
+// columns copies pieces of size values of each row of src to [piece][depth][size] in dst.
+func columns(l cpu.Level, dst, src []float32, size, pieces, depth, stride int) {
+	if l == cpu.Generic || pieces == 0 || depth == 0 {
+		columnsGeneric(dst, src, size, pieces, depth, stride)
+		return
+	}
+	_, _ = dst[pieces*depth*size-1], src[(depth-1)*stride+pieces*size-1]
+	switch {
+	case l == cpu.AVX512 && size == 32:
+		columnsAVX512x32(&dst[0], &src[0], pieces, depth, 4*stride)
+	case l == cpu.AVX512:
+		columnsAVX512x14(&dst[0], &src[0], pieces, depth, 4*stride)
+	case size == 16:
+		columnsAVX2x16(&dst[0], &src[0], pieces, depth, 4*stride)
+	default:
+		columnsAVX2x6(&dst[0], &src[0], pieces, depth, 4*stride)
+	}
+}

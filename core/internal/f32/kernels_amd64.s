@@ -4193,6 +4193,77 @@ store:
 	VZEROUPPER
 	RET
 
+// func columnsAVX512x14(dst *float32, src *float32, pieces int, depth int, stride int)
+// Requires: AVX, MMX+
+TEXT ·columnsAVX512x14(SB), NOSPLIT, $0-40
+	MOVQ   dst+0(FP), AX
+	MOVQ   src+8(FP), CX
+	MOVQ   pieces+16(FP), DX
+	MOVQ   depth+24(FP), BX
+	MOVQ   stride+32(FP), SI
+	IMUL3Q $0x00000038, BX, DI
+	MOVQ   SI, R8
+	SHLQ   $0x04, R8
+
+row:
+	MOVQ CX, R9
+	MOVQ AX, R10
+	MOVQ DX, R11
+
+piece:
+	PREFETCHT0 (R9)(R8*1)
+	VMOVUPS    (R9), Y0
+	VMOVUPS    Y0, (R10)
+	VMOVUPS    32(R9), X0
+	VMOVUPS    X0, 32(R10)
+	VMOVSD     48(R9), X0
+	VMOVSD     X0, 48(R10)
+	ADDQ       $0x00000038, R9
+	ADDQ       DI, R10
+	DECQ       R11
+	JNZ        piece
+	ADDQ       SI, CX
+	ADDQ       $0x00000038, AX
+	DECQ       BX
+	JNZ        row
+	VZEROUPPER
+	RET
+
+// func columnsAVX512x32(dst *float32, src *float32, pieces int, depth int, stride int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·columnsAVX512x32(SB), NOSPLIT, $0-40
+	MOVQ   dst+0(FP), AX
+	MOVQ   src+8(FP), CX
+	MOVQ   pieces+16(FP), DX
+	MOVQ   depth+24(FP), BX
+	MOVQ   stride+32(FP), SI
+	IMUL3Q $0x00000080, BX, DI
+	MOVQ   SI, R8
+	SHLQ   $0x04, R8
+
+row:
+	MOVQ CX, R9
+	MOVQ AX, R10
+	MOVQ DX, R11
+
+piece:
+	PREFETCHT0 (R9)(R8*1)
+	PREFETCHT0 64(R9)(R8*1)
+	VMOVUPS    (R9), Z0
+	VMOVUPS    Z0, (R10)
+	VMOVUPS    64(R9), Z0
+	VMOVUPS    Z0, 64(R10)
+	ADDQ       $0x00000080, R9
+	ADDQ       DI, R10
+	DECQ       R11
+	JNZ        piece
+	ADDQ       SI, CX
+	ADDQ       $0x00000080, AX
+	DECQ       BX
+	JNZ        row
+	VZEROUPPER
+	RET
+
 // func nearestAVX2x6(state *float32, panel *float32, group *float32, bias *float32, ids *int32, dim int, ahead *float32, stride int)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·nearestAVX2x6(SB), NOSPLIT, $192-64
@@ -6843,6 +6914,74 @@ store:
 	ADDQ    CX, AX
 	VMOVUPS Y2, (AX)
 	VMOVUPS Y3, 32(AX)
+	VZEROUPPER
+	RET
+
+// func columnsAVX2x6(dst *float32, src *float32, pieces int, depth int, stride int)
+// Requires: AVX, MMX+
+TEXT ·columnsAVX2x6(SB), NOSPLIT, $0-40
+	MOVQ   dst+0(FP), AX
+	MOVQ   src+8(FP), CX
+	MOVQ   pieces+16(FP), DX
+	MOVQ   depth+24(FP), BX
+	MOVQ   stride+32(FP), SI
+	IMUL3Q $0x00000018, BX, DI
+	MOVQ   SI, R8
+	SHLQ   $0x04, R8
+
+row:
+	MOVQ CX, R9
+	MOVQ AX, R10
+	MOVQ DX, R11
+
+piece:
+	PREFETCHT0 (R9)(R8*1)
+	VMOVUPS    (R9), X0
+	VMOVUPS    X0, (R10)
+	VMOVSD     16(R9), X0
+	VMOVSD     X0, 16(R10)
+	ADDQ       $0x00000018, R9
+	ADDQ       DI, R10
+	DECQ       R11
+	JNZ        piece
+	ADDQ       SI, CX
+	ADDQ       $0x00000018, AX
+	DECQ       BX
+	JNZ        row
+	VZEROUPPER
+	RET
+
+// func columnsAVX2x16(dst *float32, src *float32, pieces int, depth int, stride int)
+// Requires: AVX, MMX+
+TEXT ·columnsAVX2x16(SB), NOSPLIT, $0-40
+	MOVQ   dst+0(FP), AX
+	MOVQ   src+8(FP), CX
+	MOVQ   pieces+16(FP), DX
+	MOVQ   depth+24(FP), BX
+	MOVQ   stride+32(FP), SI
+	IMUL3Q $0x00000040, BX, DI
+	MOVQ   SI, R8
+	SHLQ   $0x04, R8
+
+row:
+	MOVQ CX, R9
+	MOVQ AX, R10
+	MOVQ DX, R11
+
+piece:
+	PREFETCHT0 (R9)(R8*1)
+	VMOVUPS    (R9), Y0
+	VMOVUPS    Y0, (R10)
+	VMOVUPS    32(R9), Y0
+	VMOVUPS    Y0, 32(R10)
+	ADDQ       $0x00000040, R9
+	ADDQ       DI, R10
+	DECQ       R11
+	JNZ        piece
+	ADDQ       SI, CX
+	ADDQ       $0x00000040, AX
+	DECQ       BX
+	JNZ        row
 	VZEROUPPER
 	RET
 

@@ -117,6 +117,16 @@ func gemmAVX512x4(c *float32, stride int, a *float32, row int, step int, panel *
 //go:noescape
 func gemmAVX512x2(c *float32, stride int, a *float32, row int, step int, panel *float32, depth int, add bool, relu bool, bias *float32)
 
+// columnsAVX512x14 copies piece p of row d, of 14 values, to dst[p*depth+d], also of so many. Rows are stride bytes apart.
+//
+//go:noescape
+func columnsAVX512x14(dst *float32, src *float32, pieces int, depth int, stride int)
+
+// columnsAVX512x32 copies piece p of row d, of 32 values, to dst[p*depth+d], also of so many. Rows are stride bytes apart.
+//
+//go:noescape
+func columnsAVX512x32(dst *float32, src *float32, pieces int, depth int, stride int)
+
 // nearestAVX2x6 is nearestTile for panels of 16 rows and groups of 6 centroids.
 //
 //go:noescape
@@ -214,6 +224,16 @@ func gemmAVX2x4(c *float32, stride int, a *float32, row int, step int, panel *fl
 //
 //go:noescape
 func gemmAVX2x2(c *float32, stride int, a *float32, row int, step int, panel *float32, depth int, add bool, relu bool, bias *float32)
+
+// columnsAVX2x6 copies piece p of row d, of 6 values, to dst[p*depth+d], also of so many. Rows are stride bytes apart.
+//
+//go:noescape
+func columnsAVX2x6(dst *float32, src *float32, pieces int, depth int, stride int)
+
+// columnsAVX2x16 copies piece p of row d, of 16 values, to dst[p*depth+d], also of so many. Rows are stride bytes apart.
+//
+//go:noescape
+func columnsAVX2x16(dst *float32, src *float32, pieces int, depth int, stride int)
 
 // quantize8AVX512 is quantize8.
 //

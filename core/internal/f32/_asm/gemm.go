@@ -138,3 +138,59 @@ func gemm(l level, g int) {
 	VZEROUPPER()
 	RET()
 }
+
+// columns emits the copy of rows that lie stride bytes apart, cut into pieces of size values, each piece below the one of
+// the row before.
+func columns(l level, size int) {
+	TEXT(fmt.Sprintf("columns%sx%d", l.name, size), NOSPLIT, "func(dst, src *float32, pieces, depth, stride int)")
+	Doc(fmt.Sprintf("columns%sx%d copies piece p of row d, of %d values, to dst[p*depth+d], also of so many. Rows are stride bytes apart.", l.name, size, size))
+	Pragma("noescape")
+	dst, src := Load(Param("dst"), GP64()), Load(Param("src"), GP64())
+	pieces, depth, stride := Load(Param("pieces"), GP64()), Load(Param("depth"), GP64()), Load(Param("stride"), GP64())
+	far, left := GP64(), GP64() // from a piece to the next one of the row
+	IMUL3Q(U32(4*size), depth, far)
+	MOVQ(depth, left)
+	ahead := GP64()
+	MOVQ(stride, ahead)
+	SHLQ(Imm(4), ahead) // sixteen rows
+	Label("row")
+	from, to, n := GP64(), GP64(), GP64()
+	MOVQ(src, from)
+	MOVQ(dst, to)
+	MOVQ(pieces, n)
+	Label("piece")
+	for at := 0; at < size; at += 16 { // rows begin too far apart for the CPU to foresee them
+		PREFETCHT0(Mem{Base: from, Index: ahead, Scale: 1, Disp: 4 * at})
+	}
+	for at := 0; at < size; {
+		v := l.vec()
+		switch rest := size - at; {
+		case rest >= 16 && l.width == 16:
+			VMOVUPS(Mem{Base: from, Disp: 4 * at}, v)
+			VMOVUPS(v, Mem{Base: to, Disp: 4 * at})
+			at += 16
+		case rest >= 8:
+			VMOVUPS(Mem{Base: from, Disp: 4 * at}, v.AsY())
+			VMOVUPS(v.AsY(), Mem{Base: to, Disp: 4 * at})
+			at += 8
+		case rest >= 4:
+			VMOVUPS(Mem{Base: from, Disp: 4 * at}, v.AsX())
+			VMOVUPS(v.AsX(), Mem{Base: to, Disp: 4 * at})
+			at += 4
+		default:
+			VMOVSD(Mem{Base: from, Disp: 4 * at}, v.AsX())
+			VMOVSD(v.AsX(), Mem{Base: to, Disp: 4 * at})
+			at += 2
+		}
+	}
+	ADDQ(U32(4*size), from)
+	ADDQ(far, to)
+	DECQ(n)
+	JNZ(LabelRef("piece"))
+	ADDQ(stride, src)
+	ADDQ(U32(4*size), dst)
+	DECQ(left)
+	JNZ(LabelRef("row"))
+	VZEROUPPER()
+	RET()
+}

@@ -32,6 +32,8 @@ func main() {
 		for _, g := range l.groups {
 			gemm(l, g)
 		}
+		columns(l, l.groups[0])
+		columns(l, 2*l.width)
 	}
 	quantize8()
 	for _, l := range []level{vnni, avx2} {
