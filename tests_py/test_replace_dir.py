@@ -350,14 +350,14 @@ def test_a_load_between_whose_files_another_model_is_saved(tmp_path, monkeypatch
         metadata.write_text(
             json.dumps({key: keys[key] for key in keys if key != "format_version" and "sha256" not in key})
         )
-    load_codebooks = _files._load_codebooks
+    open_checked = _files.open_checked
 
-    def save_first(path, meta):
-        monkeypatch.setattr(_files, "_load_codebooks", load_codebooks)
+    def save_first(path, name, sums):
+        monkeypatch.setattr(_files, "open_checked", open_checked)
         save(tmp_path / "model", 2)
-        return load_codebooks(path, meta)
+        return open_checked(path, name, sums)
 
-    monkeypatch.setattr(_files, "_load_codebooks", save_first)
+    monkeypatch.setattr(_files, "open_checked", save_first)
     assert seed_of(tmp_path / "model") == 2
 
 

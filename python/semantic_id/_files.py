@@ -13,7 +13,7 @@ import os
 import stat
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +24,11 @@ from .exceptions import ModelFileError
 
 _METADATA = "metadata.json"
 _CODEBOOKS = "codebooks.npz"
-_FORMAT_VERSION = 1  # the newest we write and read; files of semantic-id 0.2.5 have none
+FORMAT_VERSION = 1  # the newest we write and read; files of semantic-id 0.2.5 have none
 _MAX_METADATA = 1 << 20  # bytes
 _MAX_COUNT = 2**31 - 1
 
+T = TypeVar("T")
 Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
@@ -51,7 +52,6 @@ def save_rq_kmeans(path: Path, meta: dict[str, Any], codebooks: Sequence[npt.Arr
     OSError
         If the directory cannot be written; what was there before is still there.
     """
-    path = os.fsdecode(path)
     books = [np.asarray(codebook, dtype=np.float32) for codebook in codebooks]
     for level, book in enumerate(books):
         if book.ndim != 2 or book.shape[1:] != books[0].shape[1:] or not np.isfinite(book).all():
@@ -72,18 +72,24 @@ def save_rq_kmeans(path: Path, meta: dict[str, Any], codebooks: Sequence[npt.Arr
     if fault:
         raise ValueError(f"cannot save: {fault}")
     known = {name: meta[name] for name, fits in _TRAINING.items() if fits(meta.get(name))}
-    keys = {**settings, **known, "format_version": _FORMAT_VERSION, "settings_sha256": _settings_sum(settings)}
+    keys = {**settings, **known, "format_version": FORMAT_VERSION, "settings_sha256": _settings_sum(settings)}
 
-    def write(folder: str) -> None:
-        npz = os.path.join(folder, _CODEBOOKS)
-        with _replace_dir.disk.create(npz) as file:
-            write_codebooks(file, books)
-        with open(npz, "rb") as file:
-            sums = {_CODEBOOKS: _sha256(file)}
+    save_whole(path, keys, _CODEBOOKS, lambda file: write_codebooks(file, books))
+
+
+def save_whole(path: Path, meta: dict[str, Any], name: str, write: Callable[[BinaryIO], None]) -> None:
+    """Make `path` hold metadata.json, of `meta` and a checksum, and the file `name`, as `write` writes it."""
+
+    def fill(folder: str) -> None:
+        where = os.path.join(folder, name)
+        with _replace_dir.disk.create(where) as file:
+            write(file)
+        with open(where, "rb") as file:
+            sums = {name: _sha256(file)}
         with _replace_dir.disk.create(os.path.join(folder, _METADATA)) as file:
-            file.write(json.dumps({**keys, "sha256": sums}, indent=2, allow_nan=False).encode() + b"\n")
+            file.write(json.dumps({**meta, "sha256": sums}, indent=2, allow_nan=False).encode() + b"\n")
 
-    _replace_dir.replace_dir(path, write)
+    _replace_dir.replace_dir(os.fsdecode(path), fill)
 
 
 def load_model(path: Path, expected_type: str = "RQKMeans") -> tuple[dict[str, Any], list[npt.NDArray[np.float32]]]:
@@ -104,12 +110,26 @@ def load_model(path: Path, expected_type: str = "RQKMeans") -> tuple[dict[str, A
     ModelFileError
         If the files are truncated, altered, foreign, of a newer version, or of another type ("Invalid model type").
     """
+
+    def load(path: str, raw: bytes) -> tuple[dict[str, Any], list[npt.NDArray[np.float32]]]:
+        meta = _parse(path, raw, expected_type)
+        with open_checked(path, _CODEBOOKS, meta.get("sha256")) as file:
+            try:
+                return meta, read_codebooks(file, os.fstat(file.fileno()).st_size, meta["n_clusters"], meta["D"])
+            except ModelFileError as e:
+                where = os.path.join(path, _CODEBOOKS)
+                raise ModelFileError(f"{where}: {e}; copy the whole directory again, or save the model again") from e
+
+    return load_whole(path, load)
+
+
+def load_whole(path: Path, load: Callable[[str, bytes], T]) -> T:
+    """Return what `load` makes of a directory and its metadata.json, of one model even while others save there."""
     path = os.fsdecode(path)
     while True:
         before = _look(path)
         try:
-            meta = _parse(path, before[1], expected_type)
-            result = meta, _load_codebooks(path, meta)
+            result = load(path, before[1])
         except (OSError, ModelFileError):
             if _changed(path, before):
                 continue
@@ -152,27 +172,25 @@ def _open_regular(file: str) -> BinaryIO:
     return open(file, "rb")
 
 
-def _load_codebooks(path: str, meta: dict[str, Any]) -> list[npt.NDArray[np.float32]]:
-    where = os.path.join(path, _CODEBOOKS)
+def open_checked(path: str, name: str, sums: dict[str, Any] | None) -> BinaryIO:
+    """Open a file of the model that must be there, after comparing its checksum if there is one."""
+    where = os.path.join(path, name)
     try:
-        file = _open(path, _CODEBOOKS)
+        file = _open(path, name)
     except FileNotFoundError as e:
         raise FileNotFoundError(
-            errno.ENOENT, f"no {_CODEBOOKS}; the model is incomplete, copy the whole directory again", where
+            errno.ENOENT, f"no {name}; the model is incomplete, copy the whole directory again", where
         ) from e
-    with file:
-        if "sha256" in meta:
-            got, want = _sha256(file), meta["sha256"][_CODEBOOKS]
-            if got != want:
-                raise ModelFileError(
-                    f"{where}: damaged or of another model (SHA-256 {got[:12]}.., in {_METADATA} {want[:12]}..); "
-                    "copy the whole directory again"
-                )
-            file.seek(0)
-        try:
-            return read_codebooks(file, os.fstat(file.fileno()).st_size, meta["n_clusters"], meta["D"])
-        except ModelFileError as e:
-            raise ModelFileError(f"{where}: {e}; copy the whole directory again, or save the model again") from e
+    if sums is not None:
+        got, want = _sha256(file), sums[name]
+        if got != want:
+            file.close()
+            raise ModelFileError(
+                f"{where}: damaged or of another model (SHA-256 {got[:12]}.., in {_METADATA} {want[:12]}..); "
+                "copy the whole directory again"
+            )
+        file.seek(0)
+    return file
 
 
 def _sha256(file: BinaryIO) -> str:
@@ -240,32 +258,8 @@ def _fault(s: dict[str, Any]) -> str:
 
 
 def _parse(path: str, raw: bytes, expected_type: str) -> dict[str, Any]:
-    """Check metadata.json and return it."""
-    where = os.path.join(path, _METADATA)
-
-    def error(what: str) -> ModelFileError:
-        return ModelFileError(f"{where}: not a valid model file: {what}")
-
-    if len(raw) > _MAX_METADATA:
-        raise error(f"more than {_MAX_METADATA} bytes")
-    try:
-        meta = json.loads(raw.decode("utf-8"), parse_constant=_refuse)
-    except (ValueError, RecursionError) as e:
-        raise error(f"not a JSON object: {e}") from e
-    if not isinstance(meta, dict):
-        raise error("not a JSON object")
-    if meta.get("type") != expected_type:
-        found = f"{meta['type']!r:.40}" if "type" in meta else "no type"
-        raise ModelFileError(f"{where}: Invalid model type: {found}, want {expected_type!r}")
-    if "format_version" in meta:
-        version = meta["format_version"]
-        if not _is_int64(version) or version < 1:
-            raise error(f'"format_version" is {version!r:.40}')
-        if version > _FORMAT_VERSION:
-            raise ModelFileError(
-                f"{where}: model written by a newer version: format_version {version}, this release reads up to "
-                f"{_FORMAT_VERSION}; upgrade semantic-id"
-            )
+    """Check metadata.json of an RQKMeans and return it."""
+    meta, error = parse_keys(path, raw, expected_type)
     if "D" in meta and meta["D"] is None:
         raise error('"D" is null: the model was saved before it was fitted')
     meta.setdefault("implementation", "kmeans")  # as before 0.2.5 had these keys
@@ -298,21 +292,56 @@ def _parse(path: str, raw: bytes, expected_type: str) -> dict[str, Any]:
     fault = _fault(meta)
     if fault:
         raise error(fault)
+    check_sums(meta, _CODEBOOKS, _settings_sum(meta), error)
+    return meta
+
+
+def parse_keys(path: str, raw: bytes, expected_type: str) -> tuple[dict[str, Any], Callable[[str], ModelFileError]]:
+    """Check metadata.json as far as every type of model has it; return it, and what makes errors of what is wrong."""
+    where = os.path.join(path, _METADATA)
+
+    def error(what: str) -> ModelFileError:
+        return ModelFileError(f"{where}: not a valid model file: {what}")
+
+    if len(raw) > _MAX_METADATA:
+        raise error(f"more than {_MAX_METADATA} bytes")
+    try:
+        meta = json.loads(raw.decode("utf-8"), parse_constant=_refuse)
+    except (ValueError, RecursionError) as e:
+        raise error(f"not a JSON object: {e}") from e
+    if not isinstance(meta, dict):
+        raise error("not a JSON object")
+    if meta.get("type") != expected_type:
+        found = f"{meta['type']!r:.40}" if "type" in meta else "no type"
+        raise ModelFileError(f"{where}: Invalid model type: {found}, want {expected_type!r}")
+    if "format_version" in meta:
+        version = meta["format_version"]
+        if not _is_int64(version) or version < 1:
+            raise error(f'"format_version" is {version!r:.40}')
+        if version > FORMAT_VERSION:
+            raise ModelFileError(
+                f"{where}: model written by a newer version: format_version {version}, this release reads up to "
+                f"{FORMAT_VERSION}; upgrade semantic-id"
+            )
+    return meta, error
+
+
+def check_sums(meta: dict[str, Any], name: str, settings_sum: str, error: Callable[[str], ModelFileError]) -> None:
+    """Raise an error unless the checksums are right; files of 0.2.5 have none."""
     if "format_version" not in meta and "sha256" not in meta:
-        return meta  # of semantic-id 0.2.5
+        return
     for key, kind in (("settings_sha256", str), ("sha256", dict)):
         if key not in meta:
             raise error(f'no key "{key}"')
         if not isinstance(meta[key], kind):
             raise error(f'"{key}" is {meta[key]!r:.40}')
-    if meta["settings_sha256"] != _settings_sum(meta):
+    if meta["settings_sha256"] != settings_sum:
         raise error(
             'its settings do not fit its "settings_sha256"; if you edited it on purpose, remove "format_version", '
             '"settings_sha256" and "sha256" from it'
         )
-    if not isinstance(meta["sha256"].get(_CODEBOOKS), str):
-        raise error(f'"sha256" does not name {_CODEBOOKS}')
-    return meta
+    if not isinstance(meta["sha256"].get(name), str):
+        raise error(f'"sha256" does not name {name}')
 
 
 def _refuse(constant: str) -> None:

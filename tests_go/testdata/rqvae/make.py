@@ -1,6 +1,6 @@
-"""Makes the files here that must load for ever, by PyTorch and semantic-id 0.2.5: run once, in an environment with both.
+"""Makes the files here that must load for ever: run once, in an environment with PyTorch and semantic-id 0.2.5.
 
-- semantic-id-0.2.5: saved by that package, with batch norm; beside it what it holds, rows, and their codes by that package.
+- semantic-id-0.2.5: saved by that package, with batch norm; beside it what it holds, rows, and their codes by it.
 - odd.pt: tensors that share memory, begin within it or step through it, and of every type we read; by torch.save.
 """
 
@@ -16,7 +16,10 @@ here = Path(__file__).parent
 
 def held(state):
     return {
-        name: {"shape": list(t.shape), "values": t.to(torch.int64 if not t.is_floating_point() else torch.float64).flatten().tolist()}
+        name: {
+            "shape": list(t.shape),
+            "values": t.to(torch.int64 if not t.is_floating_point() else torch.float64).flatten().tolist(),
+        }
         for name, t in state.items()
     }
 
@@ -27,7 +30,20 @@ def write(name, **values):
 
 torch.manual_seed(7)
 x = np.random.default_rng(7).normal(size=(60, 6)).astype(np.float32)
-model = RQVAE(6, [4, 3], 3, [5, 4], bn=True, lr=1e-2, beta=0.5, sk_epsilons=[0.0, 0.01], sk_iters=20, batch_size=20, epochs=8, kmeans_init=True)
+model = RQVAE(
+    6,
+    [4, 3],
+    3,
+    [5, 4],
+    bn=True,
+    lr=1e-2,
+    beta=0.5,
+    sk_epsilons=[0.0, 0.01],
+    sk_iters=20,
+    batch_size=20,
+    epochs=8,
+    kmeans_init=True,
+)
 model.fit(x)
 model.save(here / "semantic-id-0.2.5")
 state = torch.load(here / "semantic-id-0.2.5" / "model.pt", weights_only=True)
