@@ -680,3 +680,27 @@ def test_ids_that_parquet_cannot_hold(here, monkeypatch, capsys):
     one_line(capsys.readouterr().err, ["64 bits", ".jsonl"])
     assert cli.main(["encode", "x.jsonl", "--model", "model", "--out", "ids.jsonl"]) == 0
     assert read_ids(here / "ids.jsonl")[0] == [1, 2**70]
+
+
+def test_encode_with_a_store(tmp_path):
+    """Items keep their ids, whatever else is in the file."""
+    rows = [{"id": f"i{n}", "embedding": x.tolist()} for n, x in enumerate(X)]
+    (tmp_path / "all.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "some.jsonl").write_text("\n".join(map(json.dumps, rows[100:0:-1])))
+    (tmp_path / "twice.jsonl").write_text("\n".join(map(json.dumps, [*rows[:2], rows[0]])))
+    np.save(tmp_path / "x.npy", X)
+    ok("fit", "x.npy", "--model", "m", "--levels", 2, "--clusters", 5, cwd=tmp_path)
+    encode = ("encode", "--model", "m", "--store", "ids.db", "--out")
+    fails(*encode, "a.csv", "x.npy", cwd=tmp_path, words=("x.npy: has no ids to know items by", "--id-column"))
+    said = ok(*encode, "a.jsonl", "all.jsonl", cwd=tmp_path)
+    assert said == "wrote 300 ids, no two alike, for 25 distinct codes, to a.jsonl\n"
+    ids = {r["id"]: r["semantic_id"] for r in map(json.loads, (tmp_path / "a.jsonl").read_text().splitlines())}
+    assert len(set(ids.values())) == 300
+    ok(*encode, "b.jsonl", "some.jsonl", cwd=tmp_path)
+    again = [json.loads(line) for line in (tmp_path / "b.jsonl").read_text().splitlines()]
+    assert [r["semantic_id"] for r in again] == [ids[f"i{n}"] for n in range(100, 0, -1)]
+    fails(
+        *encode, "c.csv", "twice.jsonl", cwd=tmp_path, words=("twice.jsonl: ", 'item key "i0" is at positions 0 and 2')
+    )
+    (tmp_path / "ids.db").write_text("no database " * 999)
+    fails(*encode, "c.csv", "all.jsonl", cwd=tmp_path, words=("ids.db", "not a SQLite database"))

@@ -31,8 +31,8 @@ from semantic_id import (
 from semantic_id.core import codes_to_ids
 from semantic_id.exceptions import ModelChangedWarning, ModelFileError
 from semantic_id.uniqueness.resolver import BaseResolver
-from semantic_id.uniqueness.stores import CollisionStore
 from test_replace_dir import FaultyDisk
+from test_stores import Counting, make
 
 
 @pytest.fixture
@@ -47,10 +47,17 @@ def small():
     return RQKMeans(n_levels=2, n_clusters=4, random_state=0).fit(rows)
 
 
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def engine(request, small):
+    store = make(request.param, request)
+    yield SemanticIdEngine(small, UniqueIdResolver(store))
+    getattr(store, "close", bool)()
+
+
 @pytest.fixture(params=["memory", "sqlite"])
-def engine(request, small, tmp_path):
-    store = SQLiteCollisionStore(tmp_path / "ids.db") if request.param == "sqlite" else InMemoryCollisionStore()
-    return SemanticIdEngine(small, UniqueIdResolver(store))
+def local(request, small):
+    """An engine whose store is saved with it."""
+    return SemanticIdEngine(small, UniqueIdResolver(make(request.param, request)))
 
 
 def other_model(rows):
@@ -220,15 +227,6 @@ def test_foreign_parts(rows):
             call()
 
 
-class Counting(CollisionStore):
-    def __init__(self):
-        self.counts = {}
-
-    def next_suffix(self, key):
-        self.counts[key] = self.counts.get(key, -1) + 1
-        return self.counts[key]
-
-
 def test_a_store_that_only_counts(small, rows, tmp_path):
     engine = SemanticIdEngine(small, UniqueIdResolver(Counting()))
     assert len(set(engine.unique_ids(rows))) == 60
@@ -380,18 +378,18 @@ def test_maps_of_versions(small, rows, tmp_path):
 # --- directories ---
 
 
-def test_save_and_load(engine, rows, tmp_path):
-    ids = engine.append(rows, range(60))
-    engine.unique_ids(rows)
-    engine.save(tmp_path / "e")
+def test_save_and_load(local, rows, tmp_path):
+    ids = local.append(rows, range(60))
+    local.unique_ids(rows)
+    local.save(tmp_path / "e")
     assert json.loads((tmp_path / "e" / "engine_meta.json").read_text())["encoder_type"] == "RQKMeans"
     again = SemanticIdEngine.load(tmp_path / "e")
     assert again.append(rows, range(60)) == ids
-    assert again.items([2]) == engine.items([2])
-    assert again.unique_ids(rows) == engine.unique_ids(rows)  # both count on, apart
-    shared = SemanticIdEngine.load(str(tmp_path / "e"), store=engine.unique_resolver.store)
-    assert set(shared.unique_ids(rows)).isdisjoint(engine.unique_ids(rows))
-    version = SemanticIdEngine(engine.encoder, engine.unique_resolver, version="2")
+    assert again.items([2]) == local.items([2])
+    assert again.unique_ids(rows) == local.unique_ids(rows)  # both count on, apart
+    shared = SemanticIdEngine.load(str(tmp_path / "e"), store=local.unique_resolver.store)
+    assert set(shared.unique_ids(rows)).isdisjoint(local.unique_ids(rows))
+    version = SemanticIdEngine(local.encoder, local.unique_resolver, version="2")
     version.save(tmp_path / "e2")
     assert SemanticIdEngine.load(tmp_path / "e2").version == "2"
 
@@ -422,10 +420,21 @@ def test_loading_and_saving_without_the_native_library(small, rows, tmp_path, py
     assert out.split() == ids
 
 
-def test_meta_is_that_of_025(engine, tmp_path):
+def test_a_shared_store_is_not_saved(small, tmp_path):
+    """Nor its address, which may have a password in it."""
+    engine = SemanticIdEngine(small, UniqueIdResolver(PostgresCollisionStore("host=h password=secret")), version="2")
     engine.save(tmp_path / "e")
+    assert "secret" not in (tmp_path / "e" / "engine_meta.json").read_text()
+    with pytest.raises(SemanticIdError, match=r"pass it, load\(path, store="):
+        SemanticIdEngine.load(tmp_path / "e")
+    again = SemanticIdEngine.load(tmp_path / "e", store=engine.unique_resolver.store)
+    assert (again.version, again.unique_resolver.store) == ("2", engine.unique_resolver.store)
+
+
+def test_meta_is_that_of_025(local, tmp_path):
+    local.save(tmp_path / "e")
     meta = json.loads((tmp_path / "e" / "engine_meta.json").read_text())
-    sqlite = isinstance(engine.unique_resolver.store, SQLiteCollisionStore)
+    sqlite = isinstance(local.unique_resolver.store, SQLiteCollisionStore)
     assert (meta["store_type"], meta["store_config"]) == (
         ("sqlite", {"db_path": "collisions.db"}) if sqlite else ("in_memory", {})
     )
@@ -507,10 +516,10 @@ def test_damaged_directories(small, tmp_path, name, change, words):
         SemanticIdEngine.load(tmp_path / "e")
 
 
-def test_incomplete_directories(engine, small, tmp_path):
+def test_incomplete_directories(local, small, tmp_path):
     with pytest.raises(FileNotFoundError):
         SemanticIdEngine.load(tmp_path / "none")
-    engine.save(tmp_path / "e")
+    local.save(tmp_path / "e")
     with pytest.raises(FileNotFoundError, match="not the directory of a saved engine"):
         SemanticIdEngine.load(tmp_path / "e" / "encoder")
     shutil.rmtree(tmp_path / "e" / "resolver")
@@ -651,6 +660,42 @@ def test_savers_and_readers_at_once(generations, tmp_path):
     assert faults == []
 
 
+# --- other writers ---
+
+ENGINES = Path(__file__).parents[1] / "tests_go" / "testdata" / "engines"
+
+
+@pytest.mark.parametrize("name", ["semantic-id-0.2.5", "version-1-go", "version-1-python"])
+def test_engines_of_all_formats(tmp_path, name):
+    """What each gave out stays given out, and what comes next is what its writer would give."""
+    want = json.loads((ENGINES / f"{name}.json").read_text())
+    shutil.copytree(ENGINES / name, tmp_path / "e")
+    engine = SemanticIdEngine.load(tmp_path / "e")
+    x = np.array(want["x"], np.float32)
+    assert engine.version == want["version"]
+    if "keys" not in want:
+        assert engine.unique_ids(x) == want["new"]
+        return
+    assert engine.append(x[: len(want["known"])], want["known"]) == want["ids"]
+    assert engine.lookup(want["ids"]) == want["known"]
+    for prefix, keys in want["items"].items():
+        assert engine.items(json.loads(prefix)) == keys
+    assert engine.append(x[len(want["keys"]) :], ["new", 99]) == want["new"]
+
+
+def test_go_reads_and_writes_the_same(local, rows, tmp_path):
+    if not shutil.which("go"):
+        pytest.skip("there is no Go on PATH")
+    keys = [n if n % 2 else f"ä{n}" for n in range(60)]
+    ids = local.append(rows, keys)
+    local.save(tmp_path / "python")
+    command = ["go", "run", "./tests_go/testdata/resave", tmp_path / "python", tmp_path / "go"]
+    subprocess.run(command, check=True, cwd=ENGINES.parents[2], env=os.environ | {"CGO_ENABLED": "0"})
+    again = SemanticIdEngine.load(tmp_path / "go")
+    assert (again.append(rows, keys), again.items()) == (ids, local.items())
+    assert again.append(rows[:1], ["new"]) == local.append(rows[:1], ["new"])
+
+
 # --- semantic-id 0.2.5 ---
 
 WITH_PEER = """
@@ -683,11 +728,11 @@ def with_peer(path, what, rows):
     return json.loads(done.stdout)
 
 
-def test_025_loads_ours(engine, rows, tmp_path):
-    ids = engine.unique_ids(rows)
-    engine.save(tmp_path / "e")
+def test_025_loads_ours(local, rows, tmp_path):
+    ids = local.unique_ids(rows)
+    local.save(tmp_path / "e")
     theirs = with_peer(tmp_path / "e", "load", rows)
-    counted = isinstance(engine.unique_resolver.store, SQLiteCollisionStore)  # 0.2.5 loses those in memory
+    counted = isinstance(local.unique_resolver.store, SQLiteCollisionStore)  # 0.2.5 loses those in memory
     assert set(theirs).isdisjoint(ids) == counted
 
 

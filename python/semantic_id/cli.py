@@ -24,7 +24,18 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from . import RQVAE, RQKMeans, SemanticIdError, __version__, compare, estimate, evaluate, set_num_threads
+from . import (
+    RQVAE,
+    RQKMeans,
+    SemanticIdError,
+    SQLiteCollisionStore,
+    UniqueIdResolver,
+    __version__,
+    compare,
+    estimate,
+    evaluate,
+    set_num_threads,
+)
 from ._id_files import id_writer
 from ._id_maps import read_id_map
 from ._id_parts import as_codes
@@ -34,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType
 
-    from ._tables import Embeddings
+    from ._tables import Block, Embeddings
 
 _PROG = "semantic-id"
 _FORMATS = """\
@@ -149,6 +160,7 @@ def _encode(arguments: argparse.Namespace) -> None:
     rows = 0
     distinct: list[Any] = []
     balanced = _encode_balanced(model, embeddings, search) if arguments.balanced else None
+    resolver = None if arguments.store is None else UniqueIdResolver(SQLiteCollisionStore(arguments.store))
     with (
         id_writer(arguments.out, model.n_levels) as writer,
         _progress(embeddings, "encode") as progress,
@@ -160,13 +172,27 @@ def _encode(arguments: argparse.Namespace) -> None:
             else:
                 codes = balanced[block.start : block.start + len(block.vectors)]
             ids = model.semantic_id(codes, sep=arguments.sep, fmt=arguments.format)
+            if resolver is not None:
+                ids = _unique(resolver, ids, block, codes, model, arguments)
             writer.write(block.ids, ids, codes)
             distinct.append(_distinct(codes))
             rows += len(ids)
             progress.update(len(ids))
     if arguments.out != "-":
         n = len(np.unique(np.concatenate(distinct)))
-        print(f"wrote {rows:,} ids, {n:,} of them distinct, to {arguments.out}")
+        which = f"{n:,} of them distinct" if resolver is None else f"no two alike, for {n:,} distinct codes"
+        print(f"wrote {rows:,} ids, {which}, to {arguments.out}")
+
+
+def _unique(
+    resolver: UniqueIdResolver, ids: list[str], block: Block, codes: Any, model: Any, arguments: argparse.Namespace
+) -> list[str]:
+    """Return the ids that the store has or makes for the items of a block."""
+    path = arguments.embeddings
+    if isinstance(block.ids, range):
+        raise DataError(f"{path}: has no ids to know items by; choose the column by --id-column, or leave out --store")
+    with naming(path):
+        return resolver.assign(ids, sep=arguments.sep, item_keys=block.ids, codes=codes, model=model)
 
 
 def _encode_balanced(model: Any, embeddings: Embeddings, search: dict[str, int]) -> Any:
@@ -350,6 +376,9 @@ def _parser() -> argparse.ArgumentParser:
         "--balanced", action="store_true", help="use the codes of each level equally often, at the least error"
     )
     encode.add_argument("--sep", default="-", help="between the codes of a plain id (default %(default)s)")
+    encode.add_argument(
+        "--store", metavar="DB", help="a SQLite database that makes ids unique; items that it knows keep theirs"
+    )
 
     judge = command("evaluate", _evaluate, "Measure what ids are worth.", _FORMATS + "\n" + _IDS.format(names="IDS is"))
     _add_input(judge)
