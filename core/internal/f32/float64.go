@@ -14,6 +14,10 @@ func Dot64(x, y []float64) float64 {
 			s[j] += float64(v * q[j])
 		}
 	}
+	return fold(&s)
+}
+
+func fold(s *[dotLanes]float64) float64 {
 	for n := dotLanes / 2; n > 0; n /= 2 {
 		for j := range n {
 			s[j] += s[j+n]

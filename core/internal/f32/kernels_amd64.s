@@ -11699,6 +11699,140 @@ loop:
 	VZEROUPPER
 	RET
 
+// func whereOnAVX2(dst *float32, x *float32, y *float32, n int)
+// Requires: AVX
+TEXT ·whereOnAVX2(SB), NOSPLIT, $0-32
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   n+24(FP), BX
+	VXORPS Y0, Y0, Y0
+
+loop:
+	VMOVUPS (DX), Y1
+	VCMPPS  $0x1e, Y0, Y1, Y1
+	VANDPS  (CX), Y1, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    $0x00000020, AX
+	ADDQ    $0x00000020, CX
+	ADDQ    $0x00000020, DX
+	DECQ    BX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func timesDiffAVX2(dst *float32, x *float32, y *float32, c float32, n int)
+// Requires: AVX
+TEXT ·timesDiffAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         n+32(FP), BX
+	VBROADCASTSS c+24(FP), Y0
+
+loop:
+	VMOVUPS (CX), Y1
+	VSUBPS  (DX), Y1, Y1
+	VMULPS  Y0, Y1, Y1
+	VMOVUPS Y1, (AX)
+	ADDQ    $0x00000020, AX
+	ADDQ    $0x00000020, CX
+	ADDQ    $0x00000020, DX
+	DECQ    BX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func sqDiff64AVX2(sums *float64, x *float32, y *float32, n int)
+// Requires: AVX
+TEXT ·sqDiff64AVX2(SB), NOSPLIT, $0-32
+	MOVQ   sums+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   n+24(FP), BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+loop:
+	VCVTPS2PD (CX), Y4
+	VCVTPS2PD (DX), Y5
+	VSUBPD    Y5, Y4, Y4
+	VMULPD    Y4, Y4, Y4
+	VADDPD    Y4, Y0, Y0
+	VCVTPS2PD 16(CX), Y4
+	VCVTPS2PD 16(DX), Y5
+	VSUBPD    Y5, Y4, Y4
+	VMULPD    Y4, Y4, Y4
+	VADDPD    Y4, Y1, Y1
+	VCVTPS2PD 32(CX), Y4
+	VCVTPS2PD 32(DX), Y5
+	VSUBPD    Y5, Y4, Y4
+	VMULPD    Y4, Y4, Y4
+	VADDPD    Y4, Y2, Y2
+	VCVTPS2PD 48(CX), Y4
+	VCVTPS2PD 48(DX), Y5
+	VSUBPD    Y5, Y4, Y4
+	VMULPD    Y4, Y4, Y4
+	VADDPD    Y4, Y3, Y3
+	ADDQ      $0x00000040, CX
+	ADDQ      $0x00000040, DX
+	DECQ      BX
+	JNZ       loop
+	VMOVUPD   Y0, (AX)
+	VMOVUPD   Y1, 32(AX)
+	VMOVUPD   Y2, 64(AX)
+	VMOVUPD   Y3, 96(AX)
+	VZEROUPPER
+	RET
+
+// func adamAVX2(x *float32, m *float32, v *float32, grad *float32, c *float32, n int)
+// Requires: AVX
+TEXT ·adamAVX2(SB), NOSPLIT, $0-48
+	MOVQ         x+0(FP), AX
+	MOVQ         m+8(FP), CX
+	MOVQ         v+16(FP), DX
+	MOVQ         grad+24(FP), BX
+	MOVQ         c+32(FP), SI
+	MOVQ         n+40(FP), DI
+	VBROADCASTSS (SI), Y0
+	VBROADCASTSS 4(SI), Y1
+	VBROADCASTSS 8(SI), Y2
+	VBROADCASTSS 12(SI), Y3
+	VBROADCASTSS 16(SI), Y4
+	VBROADCASTSS 20(SI), Y5
+	VBROADCASTSS 24(SI), Y6
+
+loop:
+	VMOVUPS (BX), Y7
+	VMOVUPS (CX), Y8
+	VSUBPS  Y8, Y7, Y9
+	VMULPS  Y0, Y9, Y9
+	VADDPS  Y9, Y8, Y8
+	VMOVUPS Y8, (CX)
+	VMULPS  Y2, Y7, Y9
+	VMULPS  Y7, Y9, Y9
+	VMULPS  (DX), Y1, Y7
+	VADDPS  Y9, Y7, Y7
+	VMOVUPS Y7, (DX)
+	VSQRTPS Y7, Y7
+	VDIVPS  Y5, Y7, Y7
+	VADDPS  Y6, Y7, Y7
+	VDIVPS  Y7, Y8, Y8
+	VMULPS  Y4, Y8, Y8
+	VMULPS  (AX), Y3, Y7
+	VSUBPS  Y8, Y7, Y7
+	VMOVUPS Y7, (AX)
+	ADDQ    $0x00000020, AX
+	ADDQ    $0x00000020, CX
+	ADDQ    $0x00000020, DX
+	ADDQ    $0x00000020, BX
+	DECQ    DI
+	JNZ     loop
+	VZEROUPPER
+	RET
+
 // func rowTileAVX512x1(dst *float32, panel *float32, rows *float32, ld int, dim int, stride int)
 // Requires: AVX, AVX512F
 TEXT ·rowTileAVX512x1(SB), NOSPLIT, $0-48

@@ -365,6 +365,26 @@ func dot64AVX2(sums *float64, x *float64, y *float64, n int)
 //go:noescape
 func addTimes64AVX2(dst *float64, x *float64, w float64, n int)
 
+// whereOnAVX2 is WhereOn for n vectors of eight elements.
+//
+//go:noescape
+func whereOnAVX2(dst *float32, x *float32, y *float32, n int)
+
+// timesDiffAVX2 is TimesDiff for n vectors of eight elements.
+//
+//go:noescape
+func timesDiffAVX2(dst *float32, x *float32, y *float32, c float32, n int)
+
+// sqDiff64AVX2 writes sixteen sums, of every sixteenth squared difference, for n times sixteen elements.
+//
+//go:noescape
+func sqDiff64AVX2(sums *float64, x *float32, y *float32, n int)
+
+// adamAVX2 is AdamW.Step for n vectors of eight elements; c is what AdamW.constants returns.
+//
+//go:noescape
+func adamAVX2(x *float32, m *float32, v *float32, grad *float32, c *float32, n int)
+
 // rowTileAVX512x1 is rowTile for 1 rows and panels of 32 centroids.
 //
 //go:noescape

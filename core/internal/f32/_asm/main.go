@@ -52,6 +52,7 @@ func main() {
 	prefetch()
 	elementwise()
 	doubles()
+	training()
 	beam()
 	Generate()
 }
