@@ -159,6 +159,8 @@ def test_versions(engine, rows):
     assert tokens[0].startswith("<v_3><a_")
     assert new.release(keys) == 60
     assert engine.lookup(old) == keys
+    with pytest.raises(ValueError, match="without a colon"):
+        new.append(rows, keys, sep="::")
     for bad in ("a b", "a:", "a-1", "ä"):
         with pytest.raises(ValueError, match="want letters, digits, points and underscores"):
             SemanticIdEngine(engine.encoder, version=bad)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/semantic-id/semantic-id/core"
 	"github.com/semantic-id/semantic-id/core/format"
@@ -103,6 +104,9 @@ func (e *Engine) batch(ctx context.Context, x core.Matrix, f Format) (resolve.Ba
 	}
 	if err := resolve.CheckSep(f.Sep); err != nil {
 		return resolve.Batch{}, err
+	}
+	if e.Version != "" && strings.Contains(f.Sep, ":") {
+		return resolve.Batch{}, fmt.Errorf("engine: %w: sep=%q: want one without a colon, which stands behind the version", core.ErrParam, f.Sep)
 	}
 	if err := x.Check(); err != nil {
 		return resolve.Batch{}, err

@@ -152,6 +152,9 @@ func TestVersions(t *testing.T) {
 		_, other, err := mixed.UniqueIDs(ctx, x.Slice(0, 1), []string{store.TextItem("new")}, f)
 		same(t, other, true)
 		must(t, err)
+		if _, err := two.Append(ctx, x, keys(60), engine.Format{Sep: "::"}); !errors.Is(err, core.ErrParam) || !strings.Contains(err.Error(), "colon") {
+			t.Error(err)
+		}
 		bad := &engine.Engine{Quantizer: two.Quantizer, Store: s, Version: "a b"}
 		if _, err := bad.Append(ctx, x, keys(60), f); !errors.Is(err, core.ErrParam) {
 			t.Error(err)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import inspect
 import json
 import os
 import stat
@@ -14,7 +15,7 @@ from ._files import _is_int64
 from ._versions import check_version
 from .algorithms import RQVAE, RQKMeans
 from .exceptions import ModelFileError, SemanticIdError
-from .uniqueness.resolver import UniqueIdResolver
+from .uniqueness.resolver import CapacityResolver, SinkhornResolver, UniqueIdResolver
 from .uniqueness.stores import InMemoryCollisionStore, SQLiteCollisionStore, counts_as_we_do
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ _DATABASE, _CONTENTS = "collisions.db", "contents.json"
 _FORMAT_VERSION = 1
 _MAX_META = 1 << 20  # bytes
 _ENCODERS: dict[str, Any] = {"RQKMeans": RQKMeans, "RQVAE": RQVAE}
+_RESOLVERS: tuple[Any, ...] = (UniqueIdResolver, SinkhornResolver, CapacityResolver)
 
 
 def save(engine: SemanticIdEngine, path: str) -> None:
@@ -62,10 +64,12 @@ def save(engine: SemanticIdEngine, path: str) -> None:
 
 
 def _settings(resolver: Any) -> dict[str, Any]:
-    """Return the class of a resolver, and what it was made with as far as JSON can hold it."""
-    simple = (str, int, float, bool, type(None))
-    kept = {name: value for name, value in vars(resolver).items() if isinstance(value, simple) and name[0] != "_"}
-    return {"type": type(resolver).__name__} | kept
+    """Return the class of a resolver, and of ours what it was made with, but for the store."""
+    kind = type(resolver)
+    if kind not in _RESOLVERS:
+        return {"type": kind.__name__}
+    names = [name for name in inspect.signature(kind).parameters if name != "store"]
+    return {"type": kind.__name__} | {name: getattr(resolver, name) for name in names}
 
 
 def _same(a: str, b: str) -> bool:
@@ -153,12 +157,16 @@ def _load_store(path: str, meta: dict[str, Any]) -> Any:
 def _resolver(path: str, meta: dict[str, Any], store: Any) -> Any:
     settings = dict(meta.get("resolver", {"type": "UniqueIdResolver"}))
     kind = settings.pop("type")
-    if kind == "UniqueIdResolver":
-        return UniqueIdResolver(store)
-    raise SemanticIdError(
-        f"{path}: the engine had a resolver of a class {kind}, which cannot be loaded: make it anew, "
-        f"SemanticIdEngine({meta['encoder_type']}.load({os.path.join(path, _ENCODER)!r}), {kind}(...))"
-    )
+    cls = next((cls for cls in _RESOLVERS if cls.__name__ == kind), None)
+    if cls is None:
+        raise SemanticIdError(
+            f"{path}: the engine had a resolver of a class {kind}, which cannot be loaded: make it anew, "
+            f"SemanticIdEngine({meta['encoder_type']}.load({os.path.join(path, _ENCODER)!r}), {kind}(...))"
+        )
+    try:
+        return cls(store=store, **settings)
+    except TypeError as e:
+        raise ModelFileError(f"{os.path.join(path, _META)}: not a valid file of an engine: {e}") from e
 
 
 def _parse(path: str, raw: bytes) -> dict[str, Any]:

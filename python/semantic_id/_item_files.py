@@ -210,8 +210,15 @@ def _read_parquet(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     row = 0
     try:
         with pq.ParquetFile(path) as file:
-            _columns_once(path, list(file.schema_arrow.names))
-            for batch in file.iter_batches():
+            schema = file.schema_arrow
+            _columns_once(path, list(schema.names))
+            lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+            embeddings = {
+                f.name
+                for f in schema
+                if any(is_a(f.type) for is_a in lists) and pa.types.is_floating(f.type.value_type)
+            }
+            for batch in file.iter_batches(columns=[name for name in schema.names if name not in embeddings]):
                 for record in batch.to_pylist():
                     yield f"row {row}", record
                     row += 1

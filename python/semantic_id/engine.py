@@ -155,7 +155,7 @@ class SemanticIdEngine:
         ModelChangedWarning
             If items are new, and others of this version got their ids by another model.
         """
-        check_sep(sep)
+        check_sep(sep, self.version)
         if item_ids is not None and item_keys is not None:
             raise ValueError("item_ids and item_keys are both given: want one of them")
         takes = inspect.signature(self.unique_resolver.assign).parameters
@@ -468,7 +468,9 @@ def _keys(item_keys: Iterable[str | int]) -> list[str]:
     return as_items(list(item_keys))
 
 
-def check_sep(sep: str) -> None:
-    """Complain about a separator that would make ids with suffixes ambiguous."""
+def check_sep(sep: str, version: str) -> None:
+    """Complain about a separator that would make ids with suffixes or a version ambiguous."""
     if not isinstance(sep, str) or not sep or re.search(r"\d", sep):
         raise ValueError(f"sep={sep!r}: want a separator that is not empty and has no digits")
+    if version and ":" in sep:
+        raise ValueError(f"sep={sep!r}: want one without a colon, which stands behind the version")
