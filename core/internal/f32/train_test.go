@@ -125,19 +125,10 @@ func TestAdamW(t *testing.T) {
 					Rate: lr / (1 - math.Pow(0.9, float64(step))), Root: math.Sqrt(1 - math.Pow(0.999, float64(step)))}
 				a.Step(x.in, m.in, v.in, g)
 				for i, d := range g {
-					up := d - wantM[i]
-					up *= 0.1
-					wantM[i] += up
-					sq := float32(0.001) * d
-					sq *= d
-					kept := float32(0.999) * wantV[i]
-					wantV[i] = kept + sq
-					den := float32(math.Sqrt(float64(wantV[i]))) / float32(a.Root)
-					den += 1e-8
-					move := wantM[i] / den
-					move *= float32(a.Rate)
-					w := float32(a.Keep) * wantX[i]
-					wantX[i] = w - move
+					wantM[i] += float32(0.1 * float32(d-wantM[i]))
+					wantV[i] = float32(0.999*wantV[i]) + float32(float32(0.001*d)*d)
+					den := float32(float32(math.Sqrt(float64(wantV[i])))/float32(a.Root)) + 1e-8
+					wantX[i] = float32(float32(a.Keep)*wantX[i]) - float32(float32(a.Rate)*float32(wantM[i]/den))
 
 					e := float64(d)
 					exactM[i] = 0.9*exactM[i] + 0.1*e
