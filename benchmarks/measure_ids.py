@@ -21,7 +21,7 @@ def ids(bench: Bench) -> Section:
     RESULTS.mkdir(exist_ok=True)
     folder = str(RESULTS)  # on a disk: /tmp may be memory
     with Worker("ours", 1, 1, bench.threads) as ours, Worker("0.2.5", 1, 1, bench.threads) as old:
-        both, rounds = [ours, old], bench.rounds(5)
+        both, rounds = [ours, old], bench.rounds(3)
         wide = alternate(both, rounds + 1, lambda w, _: w.ask("unique_ids", rows=rows, clusters=256), drop=1)
         narrow = alternate(both, rounds, lambda w, _: w.ask("unique_ids", rows=rows, clusters=64))
         one = alternate(both, rounds, lambda w, _: w.ask("count_one", folder=folder, calls=calls))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -145,23 +146,29 @@ func (c control) context() (ctx context.Context, stop func()) {
 		return context.Background(), func() {}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		tick := time.NewTicker(10 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-				if atomic.LoadInt64(&c.words[ControlCancel]) != 0 {
-					cancel()
-					return
-				}
-			}
+	const pause = 10 * time.Millisecond
+	var mu sync.Mutex // held while the block is read
+	var look *time.Timer
+	stopped := false
+	mu.Lock()
+	defer mu.Unlock()
+	look = time.AfterFunc(pause, func() { // not a goroutine that waits: short calls would start it for nothing
+		mu.Lock()
+		defer mu.Unlock()
+		if stopped {
+			return
 		}
-	}()
-	return ctx, func() { close(done); <-ended; cancel() } // the block is not read after this
+		if atomic.LoadInt64(&c.words[ControlCancel]) != 0 {
+			cancel()
+			return
+		}
+		look.Reset(pause)
+	})
+	return ctx, func() { // the block is not read after this
+		mu.Lock()
+		defer mu.Unlock()
+		stopped = true
+		look.Stop()
+		cancel()
+	}
 }

@@ -71,10 +71,10 @@ func (m *memoryTx) Add(keys []string) ([]int64, error) {
 		}
 	})
 	prior := make([]int64, len(keys))
-	for i, key := range keys {
-		prior[i] = m.counts.add(key, 1)
-		m.depths.note(key, prior[i]+1)
-	}
+	m.counts.each(keys, func(i int, n int64) {
+		prior[i] = n - 1
+		m.depths.note(keys[i], n)
+	})
 	return prior, nil
 }
 
@@ -273,9 +273,9 @@ func (m *Memory) Snapshot() ([]byte, error) {
 		held[id] = mark == Held
 	}
 	counts := make(map[string]int64, len(m.counts.entries))
-	for _, e := range m.counts.entries {
+	for i, e := range m.counts.entries {
 		if e.n != 0 {
-			counts[e.key] = e.n
+			counts[string(m.counts.key(i))] = e.n
 		}
 	}
 	var out bytes.Buffer

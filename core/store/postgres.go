@@ -31,10 +31,7 @@ type Postgres struct {
 	closed  atomic.Bool
 }
 
-const (
-	postgresConns = 4 // per store: its transactions of different goroutines run beside each other
-	postgresTries = 3 // for two transactions that add one item: the second try sees what the other has added
-)
+const postgresConns = 4 // per store: its transactions of different goroutines run beside each other
 
 // OpenPostgres connects to a database, by a URL or by key=value words, and makes its tables if they are not there. What
 // dsn does not say is taken from the environment variables of libpq. timeout is the most a transaction waits for a lock
@@ -91,6 +88,7 @@ func (s *Postgres) NextSuffixes(ctx context.Context, keys []string) ([]int64, er
 // Update implements Store. f is run again when the server has ended the transaction in favor of another.
 func (s *Postgres) Update(ctx context.Context, f func(Tx) error) error {
 	deadline := time.Now().Add(s.timeout)
+	var twice string // the row that was there already when the try before wanted to add it
 	for try := 1; ; try++ {
 		err := s.transaction(ctx, func(c *pgconn.PgConn) error { return f(&postgresTx{c: c, ctx: ctx}) })
 		switch code(err) {
@@ -98,10 +96,12 @@ func (s *Postgres) Update(ctx context.Context, f func(Tx) error) error {
 			if time.Now().After(deadline) {
 				return s.explain(err)
 			}
-		case "23505": // a row that another transaction has added, or f before
-			if try == postgresTries {
+		case "23505": // a row that another transaction has added meanwhile, so that f sees it the next time, or f's mistake
+			var e *pgconn.PgError
+			if errors.As(err, &e); e.Detail == twice || time.Now().After(deadline) {
 				return s.explain(err)
 			}
+			twice = e.Detail
 		default:
 			return s.explain(err)
 		}

@@ -328,3 +328,18 @@ func BenchmarkNextSuffixes(b *testing.B) {
 		}
 	})
 }
+
+func BenchmarkNextSuffix(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "ids.db")
+	s, err := store.OpenSQLite(ctx, path, time.Second)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	key := []string{"1-2-3"}
+	for b.Loop() {
+		if _, err := s.NextSuffixes(ctx, key); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -7,7 +7,6 @@ show, runs in a thread of its own while the caller waits, so that Ctrl-C ends it
 
 from __future__ import annotations
 
-import _thread
 import atexit
 import importlib
 import os
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 import numpy as np
 import numpy.typing as npt
 
+from . import _workers
 from ._arrays import CodeMatrix, FloatMatrix
 from ._facade import Facade
 from ._threads import default_threads
@@ -272,7 +272,7 @@ def _call_long(call: Callable[[int, int, int], int], progress: Progress | None, 
     else:
         started = ended = False
         try:
-            _thread.start_new_thread(work, ())
+            _workers.run(work)
             started = True
             while not ended:
                 ended = finished.wait(0.1)

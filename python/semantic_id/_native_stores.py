@@ -14,6 +14,7 @@ from . import _native
 from ._arrays import CodeMatrix
 from ._native import _address
 
+_FEW = 1000  # texts that a call in memory takes less than a millisecond for
 PLAIN, NAMES, ITEMS = 0, 1, 2  # what stands beside the ids of `assign`, by their numbers in the facade
 
 
@@ -52,16 +53,16 @@ def _size(texts: Sequence[str], buffer: npt.NDArray[np.uint8]) -> int:
 class NativeStore:
     """A store inside the library, closed when nobody refers to it any more and when Python ends."""
 
-    __slots__ = ("__weakref__", "close", "handle")
+    __slots__ = ("__weakref__", "close", "handle", "in_memory")
 
-    def __init__(self, open_it: Callable[[int, int, int, int], int]) -> None:
+    def __init__(self, open_it: Callable[[int, int, int, int], int], in_memory: bool = False) -> None:
         out = np.zeros(1, np.int64)
 
         def call(control: int, text: int, size: int) -> int:
             return open_it(_address(out), control, text, size)
 
         _native._call_long(call, None)
-        self.handle = int(out[0])
+        self.handle, self.in_memory = int(out[0]), in_memory
         self.close = weakref.finalize(self, _free, self.handle, os.getpid())
 
     @classmethod
@@ -69,7 +70,7 @@ class NativeStore:
         """Make a store in memory with the contents that `snapshot` gave, or none."""
         data = np.frombuffer(contents or b"\0", np.uint8)
         size = len(contents)
-        return cls(lambda out, _, text, n: _native._lib.StoreMemory(_address(data), size, out, text, n))
+        return cls(lambda out, _, text, n: _native._lib.StoreMemory(_address(data), size, out, text, n), True)
 
     @classmethod
     def sqlite(cls, path: str, timeout: float) -> NativeStore:
@@ -91,6 +92,13 @@ class NativeStore:
             )
         )
 
+    def _call(self, call: Callable[[int, int, int], int], n: int) -> None:
+        """Make a call about `n` texts: in this thread, if it need not wait for others or for a disk."""
+        if self.in_memory and n < _FEW:
+            _native.call(call, 0)
+        else:
+            _native._call_long(call, None)
+
     def next_suffixes(self, keys: Sequence[str]) -> list[int]:
         """Count one more holder of each key."""
         data, out = join("keys", keys), np.zeros(max(len(keys), 1), np.int64)
@@ -100,7 +108,7 @@ class NativeStore:
                 self.handle, _address(data), _size(keys, data), len(keys), _address(out), control, text, size
             )
 
-        _native._call_long(call, None)
+        self._call(call, len(keys))
         suffixes: list[int] = out[: len(keys)].tolist()
         return suffixes
 
@@ -129,10 +137,9 @@ class NativeStore:
                 _address(found), _address(found[1:]), control, text, size,
             )  # fmt: skip
 
-        _native._call_long(call, None)
-        unique = list(ids)
-        for i, id in zip(np.flatnonzero(changed).tolist(), _take(found).decode().split("\0"), strict=False):
-            unique[i] = id
+        self._call(call, len(ids))
+        fresh = iter(_take(found).decode().split("\0")).__next__
+        unique = [fresh() if anew else id for id, anew in zip(ids, changed.tobytes(), strict=False)]
         return unique, bool(found[2])
 
     def lookup(self, ids: Sequence[str]) -> list[str]:
