@@ -37,6 +37,7 @@ var kinds = []struct {
 	{store.ErrCorrupt, KindCorrupt},
 	{store.ErrStore, KindStore},
 	{context.Canceled, KindCanceled},
+	{context.DeadlineExceeded, KindLocked}, // of ControlAtOnce
 }
 
 func kindOf(err error) int64 {
@@ -144,6 +145,9 @@ func (c control) set(word int, v int) {
 func (c control) context() (ctx context.Context, stop func()) {
 	if c.words == nil {
 		return context.Background(), func() {}
+	}
+	if c.words[ControlAtOnce] != 0 {
+		return context.WithTimeout(context.Background(), 10*time.Millisecond)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	const pause = 10 * time.Millisecond

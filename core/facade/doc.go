@@ -38,5 +38,6 @@ const (
 	ControlLevels        // how many levels there are
 	ControlDone          // steps done: iterations of this level (fit), rows (encode), levels (encode balanced)
 	ControlTotal         // the most steps there can be
+	ControlAtOnce        // set by the caller: 1 asks for KindLocked instead of a wait for others; the call looks at nothing else
 	ControlLen    = 8    // words in a block; the rest is reserved and zero
 )

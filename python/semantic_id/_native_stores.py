@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +14,10 @@ import numpy.typing as npt
 from . import _native
 from ._arrays import CodeMatrix
 from ._native import _address
+from .exceptions import StoreLockedError
 
-_FEW = 1000  # texts that a call in memory takes less than a millisecond for
+_FEW = 1000  # texts of a call that takes a moment
+_AT_ONCE = np.array([0, 0, 0, 0, 0, 1, 0, 0], np.int64)  # a control block: not to wait for other processes
 PLAIN, NAMES, ITEMS = 0, 1, 2  # what stands beside the ids of `assign`, by their numbers in the facade
 
 
@@ -53,16 +56,16 @@ def _size(texts: Sequence[str], buffer: npt.NDArray[np.uint8]) -> int:
 class NativeStore:
     """A store inside the library, closed when nobody refers to it any more and when Python ends."""
 
-    __slots__ = ("__weakref__", "close", "handle", "in_memory")
+    __slots__ = ("__weakref__", "at_once", "close", "handle")
 
-    def __init__(self, open_it: Callable[[int, int, int, int], int], in_memory: bool = False) -> None:
+    def __init__(self, open_it: Callable[[int, int, int, int], int], at_once: bool = False) -> None:
         out = np.zeros(1, np.int64)
 
         def call(control: int, text: int, size: int) -> int:
             return open_it(_address(out), control, text, size)
 
         _native._call_long(call, None)
-        self.handle, self.in_memory = int(out[0]), in_memory
+        self.handle, self.at_once = int(out[0]), at_once
         self.close = weakref.finalize(self, _free, self.handle, os.getpid())
 
     @classmethod
@@ -78,7 +81,10 @@ class NativeStore:
         data = np.frombuffer(os.fsencode(path) or b"\0", np.uint8)
         size = data.size if path else 0
         return cls(
-            lambda out, control, text, n: _native._lib.StoreSQLite(_address(data), size, timeout, out, control, text, n)
+            lambda out, control, text, n: _native._lib.StoreSQLite(
+                _address(data), size, timeout, out, control, text, n
+            ),
+            True,
         )
 
     @classmethod
@@ -93,11 +99,11 @@ class NativeStore:
         )
 
     def _call(self, call: Callable[[int, int, int], int], n: int) -> None:
-        """Make a call about `n` texts: in this thread, if it need not wait for others or for a disk."""
-        if self.in_memory and n < _FEW:
-            _native.call(call, 0)
-        else:
-            _native._call_long(call, None)
+        """Make a call about `n` texts: in this thread, if that takes a moment. In another one Ctrl-C would end it."""
+        if self.at_once and n < _FEW:
+            with suppress(StoreLockedError):
+                return _native.call(call, _address(_AT_ONCE))
+        return _native._call_long(call, None)
 
     def next_suffixes(self, keys: Sequence[str]) -> list[int]:
         """Count one more holder of each key."""
