@@ -103,7 +103,7 @@ def test_tiny_epsilon(rows, cols, iterations):
 
 def test_all_equal_and_copies():
     assert (sinkhorn.assign(np.ones((9, 4)), 0.003, 100) == 0).all()
-    assert sinkhorn.assign(np.array([[3.0, 1.0, 2.0]]), 0.003, 1) == [0]  # a row alone has all of each column
+    assert sinkhorn.assign(np.array([[3.0, 1.0, 2.0]]), 0.003, 1) == [1]  # a row alone has all of each: the nearest
     costs, _, _ = problem(7, 50, 6)
     costs[:, 4] = costs[:, 2]  # copies of a column: the lower one
     labels = sinkhorn.assign(costs, 0.01, 30)

@@ -13,6 +13,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/semantic-id/semantic-id/core"
 	"github.com/semantic-id/semantic-id/core/internal/f32"
@@ -138,10 +139,11 @@ func (s *Solver) Plan(ctx context.Context, dst []float64) error {
 }
 
 // Assign writes to labels, for each row, the column that gets most of it when all rows weigh the same and so do all
-// columns, the lowest of equal ones, after p.MaxIter iterations; with 0 that is the column of least cost. Epsilon is in
-// units of half the range of the costs: with mid between the least and the greatest cost, and half their difference to
-// it, the exponents are -(cost - mid)/(half + 1e-5)/Epsilon. Tol is not used. With fewer rows than columns many a column
-// goes to one row, all of it but for rounding; those are equal.
+// columns, after p.MaxIter iterations; of equal ones, to a share of 1e-10, the one of least cost, and of these the lowest.
+// With 0 iterations that is the column of least cost. Epsilon is in units of half the range of the costs: with mid between
+// the least and the greatest cost, and half their difference to it, the exponents are -(cost - mid)/(half + 1e-5)/Epsilon.
+// Tol is not used. With fewer rows than columns many a column goes to one row, all of it but for rounding: which of them
+// the row gets is then for the costs to say.
 func (s *Solver) Assign(ctx context.Context, labels []int32, costs Costs, p Params) error {
 	low, high, err := check(costs, p)
 	if err != nil {
@@ -165,22 +167,29 @@ func (s *Solver) Assign(ctx context.Context, labels []int32, costs Costs, p Para
 	}
 	k := costs.Cols
 	return par.Chunks(ctx, costs.Rows, s.chunk(), func(_, lo, hi int) {
+		shares := make([]float64, k)
 		for i := lo; i < hi; i++ {
-			best, most := 0, math.Inf(-1)
-			for j, c := range costs.Data[i*k : (i+1)*k] {
-				if p.MaxIter == 0 {
-					c = -c
-				} else {
-					c = s.share(i, j)
+			row := costs.Data[i*k : (i+1)*k]
+			least := 0.0 // share of a column that may be chosen
+			if p.MaxIter > 0 {
+				for j := range shares {
+					shares[j] = s.share(i, j)
 				}
-				if c > most {
-					best, most = j, c
+				least = slices.Max(shares) * (1 - sameShare)
+			}
+			best := -1
+			for j, share := range shares {
+				if share >= least && (best < 0 || row[j] < row[best]) {
+					best = j
 				}
 			}
-			labels[i] = int32(best)
+			labels[i] = int32(max(best, 0))
 		}
 	})
 }
+
+// sameShare is by what part shares of columns may differ to count as equal.
+const sameShare = 1e-10
 
 // AssignRows is Assign by the squared distances of rows to centroids, worked out as those that define a code.
 func (s *Solver) AssignRows(ctx context.Context, labels []int32, x, centroids core.Matrix, p Params) error {
