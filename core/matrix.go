@@ -58,5 +58,10 @@ func NewCodes(rows, levels int) Codes {
 	return Codes{Rows: rows, Levels: levels, Data: make([]int32, rows*levels)}
 }
 
+// Clone returns a copy with memory of its own.
+func (c Codes) Clone() Codes {
+	return Codes{Rows: c.Rows, Levels: c.Levels, Data: append([]int32(nil), c.Data...)}
+}
+
 // Row returns the codes of row i, sharing memory with c.
 func (c Codes) Row(i int) []int32 { return c.Data[i*c.Levels : (i+1)*c.Levels : (i+1)*c.Levels] }

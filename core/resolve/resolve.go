@@ -9,6 +9,7 @@ package resolve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -23,11 +24,21 @@ type Batch struct {
 	Sep   string   // between an id and its suffix: not empty, without digits
 	Names []string // nil, or for each id what to append instead of a number
 	Items []string // nil, or for each id its item, by store.IntItem or store.TextItem
+	Most  []int    // nil, or for each id how many holders it may have at most, this one included; 0: any number
 
 	// Of Items alone:
 	Codes   core.Codes // none, or the codes of each id, by which new items are found
 	Version string     // whose items they are
 	Model   string     // "", or what tells the model that made the codes from others
+}
+
+// Full is the error of Assign where ids would have more holders than Batch.Most allows.
+type Full struct {
+	Rows []int // of the batch, ascending
+}
+
+func (f *Full) Error() string {
+	return fmt.Sprintf("%d ids would have too many holders, the first at position %d", len(f.Rows), f.Rows[0])
 }
 
 // What a suffix of Assigned can be beside a number from 1 on.
@@ -93,6 +104,9 @@ func (b Batch) check() error {
 	if err := CheckSep(b.Sep); err != nil {
 		return err
 	}
+	if b.Most != nil && len(b.Most) != len(b.IDs) {
+		return fmt.Errorf("%w: %d ids and %d limits: want one for each", core.ErrShape, len(b.IDs), len(b.Most))
+	}
 	if b.Names != nil && b.Items != nil {
 		return fmt.Errorf("%w: item_ids and item_keys together: want one of them", core.ErrParam)
 	}
@@ -145,7 +159,7 @@ func show(item string) string {
 
 func assign(ctx context.Context, tx store.Tx, b Batch) (Assigned, error) {
 	a := Assigned{Suffix: make([]int64, len(b.IDs))}
-	w := work{ctx: ctx, tx: tx, sep: b.Sep, keys: b.IDs, names: b.Names, out: a.Suffix,
+	w := work{ctx: ctx, tx: tx, sep: b.Sep, keys: b.IDs, names: b.Names, most: b.Most, out: a.Suffix,
 		marks: map[string]store.Mark{}, shift: map[string]int64{}}
 	if b.Items == nil {
 		return a, w.run()
@@ -155,17 +169,25 @@ func assign(ctx context.Context, tx store.Tx, b Batch) (Assigned, error) {
 		return a, err
 	}
 	var rows []int // of new items
-	w.keys = nil
+	w.keys, w.most = nil, nil
 	for i, id := range a.Known {
 		if id != "" {
 			a.Suffix[i] = Known
 		} else {
 			rows = append(rows, i)
 			w.keys = append(w.keys, b.IDs[i])
+			if b.Most != nil {
+				w.most = append(w.most, b.Most[i])
+			}
 		}
 	}
 	w.out = make([]int64, len(rows))
 	if err := w.run(); err != nil {
+		if full := (*Full)(nil); errors.As(err, &full) {
+			for x, r := range full.Rows {
+				full.Rows[x] = rows[r]
+			}
+		}
 		return a, err
 	}
 	texts := Assigned{Suffix: w.out}.Texts(Batch{IDs: w.keys, Sep: b.Sep})
@@ -199,6 +221,7 @@ type work struct {
 	sep   string
 	keys  []string
 	names []string
+	most  []int // nil, or of each row: see Batch
 	out   []int64
 	marks map[string]store.Mark // of ids looked up so far, as they are to be
 	wrote []string              // ids whose mark has changed
@@ -233,6 +256,9 @@ func (w *work) run() error {
 	for key := range held {
 		w.shift[key] = 1
 	}
+	if err := w.limit(numbers); err != nil {
+		return err
+	}
 	taken, err := w.look(rows, numbers)
 	if err != nil {
 		return err
@@ -243,6 +269,24 @@ func (w *work) run() error {
 		}
 	}
 	return w.write()
+}
+
+// limit returns a Full if a row, that number of its key but for shift and free, has too many before it.
+func (w *work) limit(numbers []int64) error {
+	var full Full
+	for i, most := range w.most {
+		before := numbers[i] + w.shift[w.keys[i]]
+		if w.free[w.keys[i]] {
+			before--
+		}
+		if most > 0 && before >= int64(most) {
+			full.Rows = append(full.Rows, i)
+		}
+	}
+	if full.Rows == nil {
+		return nil
+	}
+	return &full
 }
 
 // counted is whether an id key-n may have been counted.
@@ -395,6 +439,52 @@ func (w *work) isTaken(id, key string, taken map[string]bool) (bool, error) {
 func (w *work) number(key, id string) (m int64, ok bool) {
 	k, m, ok := split(id)
 	return m, ok && k == key
+}
+
+// Holders returns how many holders ids have, at least: suffixed ones count for the id that they were given out for.
+func Holders(ctx context.Context, s store.Store, ids []string) (holders []int64, err error) {
+	if err := store.CheckTexts("id", ids); err != nil {
+		return nil, err
+	}
+	err = s.Update(ctx, func(tx store.Tx) error {
+		if holders, err = tx.Counts(ids); err != nil {
+			return err
+		}
+		counts := make(map[string]int64, len(ids)) // so that nothing is claimed
+		for i, id := range ids {
+			counts[id] = holders[i]
+		}
+		w := work{ctx: ctx, tx: tx, marks: map[string]store.Mark{}}
+		held, err := w.states(ids, nil, counts)
+		if err != nil {
+			return err
+		}
+		for i, id := range ids {
+			if holders[i] > 0 && w.marks[id] == store.Free {
+				holders[i]--
+			} else if held[i] {
+				holders[i] = max(holders[i], 1)
+			}
+		}
+		return nil
+	})
+	return holders, err
+}
+
+// Knows tells which items have an id of a version.
+func Knows(ctx context.Context, s store.Store, version string, items []string) (known []bool, err error) {
+	if err := store.CheckTexts("item key", items); err != nil {
+		return nil, err
+	}
+	err = s.Update(ctx, func(tx store.Tx) error {
+		ids, err := tx.Items(version, items)
+		known = make([]bool, len(ids))
+		for i, id := range ids {
+			known[i] = id != ""
+		}
+		return err
+	})
+	return known, err
 }
 
 // split takes apart key-n, n a number from 1 on in its usual form.

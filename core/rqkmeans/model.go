@@ -77,6 +77,27 @@ func (m *Model) Clusters() []int {
 	return ks
 }
 
+// Latents returns what the codebooks quantize of each row: the sum of the centroids of a code stands for that. It is x
+// itself, or under Cosine a copy whose rows are divided by their norms. Rows that cannot be encoded are an error.
+func (m *Model) Latents(ctx context.Context, x core.Matrix) (_ core.Matrix, err error) {
+	defer fault.Panic()()
+	defer fault.Recover(&err, x.Data)
+	if err := m.check(x, core.NewCodes(x.Rows, len(m.books))); err != nil {
+		return core.Matrix{}, err
+	}
+	if err := checkRows(ctx, x, m.metric); err != nil || m.metric != core.Cosine {
+		return x, err
+	}
+	z := core.NewMatrix(x.Rows, x.Cols)
+	err = par.Chunks(ctx, x.Rows, blockRows, func(_, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			copy(z.Row(i), x.Row(i))
+			f32.Normalize(z.Row(i))
+		}
+	})
+	return z, err
+}
+
 // Encode writes into dst, for each row of x and each level, the nearest centroid to what the levels before left over.
 // The next residual is the float32 difference, rounded once per element. The codes do not depend on what else is in x.
 func (m *Model) Encode(ctx context.Context, x core.Matrix, dst core.Codes) error {
