@@ -29,6 +29,7 @@ import measure_install
 import measure_kernel
 import measure_memory
 import measure_metrics
+import measure_resolvers
 import measure_stream
 import semantic_id
 from bench import HERE, ROOT, Bench, commit
@@ -48,6 +49,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Section | list[Section]]] = {
     "estimate": measure_estimate.estimate,
     "metrics": measure_metrics.metrics,
     "ids": measure_ids.ids,
+    "resolvers": measure_resolvers.resolvers,
     "stream": measure_stream.stream,
     "import": measure_install.imports,
     "wheel": measure_install.wheel,

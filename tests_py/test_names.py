@@ -44,7 +44,7 @@ MODULES = {
     "semantic_id.algorithms": ["RQKMeans", "RQVAE"],
     "semantic_id.algorithms.rq_kmeans": ["RQKMeans"],
     "semantic_id.algorithms.rq_vae": ["RQVAE"],
-    "semantic_id.uniqueness.resolver": ["BaseResolver", "UniqueIdResolver", "SinkhornResolver"],
+    "semantic_id.uniqueness.resolver": ["BaseResolver", "UniqueIdResolver", "SinkhornResolver", "CapacityResolver"],
     "semantic_id.uniqueness.stores": ["CollisionStore", "InMemoryCollisionStore", "SQLiteCollisionStore"],
     "semantic_id.utils.metrics": [
         "code_entropy_per_level",
@@ -77,8 +77,6 @@ def test_modules(module):
     "name",
     [
         "RQVAE",
-        "SinkhornResolver",
-        "CapacityResolver",
         "report",
         "to_embedding_atlas",
     ],

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from semantic_id import _native, _native_metrics, _native_sinkhorn, _native_stores
+from semantic_id import _native, _native_metrics, _native_resolve, _native_sinkhorn, _native_stores
 from semantic_id._facade import Facade
 from semantic_id.exceptions import (
     CodeError,
@@ -39,7 +39,8 @@ def test_the_type_of_the_extension_is_that_of_the_extension(name):
 
 
 def test_all_functions_in_use_are_in_the_type():
-    source = "".join(map(inspect.getsource, (_native, _native_metrics, _native_sinkhorn, _native_stores)))
+    modules = (_native, _native_metrics, _native_resolve, _native_sinkhorn, _native_stores)
+    source = "".join(map(inspect.getsource, modules))
     assert set(re.findall(r"\b_?lib\.([A-Z]\w+)", source)) == set(FUNCTIONS)
 
 

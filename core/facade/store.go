@@ -3,6 +3,7 @@ package facade
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -161,13 +162,17 @@ const (
 	AssignItems        // items, by store.IntItem and store.TextItem
 )
 
+// AssignFull is said of an id that would have too many holders.
+const AssignFull = 2
+
 // StoreAssign makes count ids unique as resolve.Assign does and writes for each, as a byte, whether it has changed; those
 // that have are a text to take, with zero bytes between them. Of items there may be codes, int32 (count, levels), with
 // levels 0 none; the version they belong to; and what tells their model from others: otherOut is then 1 if the version is
-// another model's.
+// another model's. mostAddr has for each id, int64, how many holders it may have (0: any number), or is 0; if one would have
+// more, nothing is given out, and the bytes of such ids are AssignFull.
 func StoreAssign(handle int64, idsAddr uint64, idsLen, count int64, sepAddr uint64, sepLen int64, besideAddr uint64, besideLen, beside int64,
 	codesAddr uint64, levels int64, versionAddr uint64, versionLen int64, modelAddr uint64, modelLen int64,
-	changedOut, otherOut, textOut, textLenOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
+	mostAddr, changedOut, otherOut, textOut, textLenOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
 	return call(errAddr, errLen, func() error {
 		s, err := storeAt(handle)
 		if err != nil {
@@ -192,9 +197,21 @@ func StoreAssign(handle int64, idsAddr uint64, idsLen, count int64, sepAddr uint
 				b.Items = texts
 			}
 		}
+		if mostAddr != 0 {
+			b.Most = ints(mostAddr, count)
+		}
 		ctx, stop := controlAt(controlAddr).context()
 		defer stop()
+		changed := slice[byte](changedOut, count)
 		a, err := resolve.Assign(ctx, s, b)
+		if full := (*resolve.Full)(nil); errors.As(err, &full) {
+			clear(changed)
+			for _, i := range full.Rows {
+				changed[i] = AssignFull
+			}
+			giveText("", textOut, textLenOut)
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -203,7 +220,6 @@ func StoreAssign(handle int64, idsAddr uint64, idsLen, count int64, sepAddr uint
 			other = 1
 		}
 		put(otherOut, other)
-		changed := slice[byte](changedOut, count)
 		var text []byte
 		for i, n := range a.Suffix {
 			changed[i] = 0
@@ -214,6 +230,49 @@ func StoreAssign(handle int64, idsAddr uint64, idsLen, count int64, sepAddr uint
 		}
 		giveText(string(bytes.TrimSuffix(text, []byte{0})), textOut, textLenOut)
 		return nil
+	})
+}
+
+// StoreHolders writes how many holders each of count ids has, int64, as resolve.Holders tells.
+func StoreHolders(handle int64, idsAddr uint64, idsLen, count int64, holdersOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		s, err := storeAt(handle)
+		if err != nil {
+			return err
+		}
+		ids, err := textsAt(idsAddr, idsLen, count)
+		if err != nil {
+			return err
+		}
+		ctx, stop := controlAt(controlAddr).context()
+		defer stop()
+		holders, err := resolve.Holders(ctx, s, ids)
+		copy(slice[int64](holdersOut, count), holders)
+		return err
+	})
+}
+
+// StoreKnows writes for each of count items 1 if the version knows it, else 0, int64.
+func StoreKnows(handle int64, versionAddr uint64, versionLen int64, itemsAddr uint64, itemsLen, count int64, knownOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		s, err := storeAt(handle)
+		if err != nil {
+			return err
+		}
+		items, err := textsAt(itemsAddr, itemsLen, count)
+		if err != nil {
+			return err
+		}
+		ctx, stop := controlAt(controlAddr).context()
+		defer stop()
+		known, err := resolve.Knows(ctx, s, string(slice[byte](versionAddr, versionLen)), items)
+		for i, k := range known {
+			slice[int64](knownOut, count)[i] = 0
+			if k {
+				slice[int64](knownOut, count)[i] = 1
+			}
+		}
+		return err
 	})
 }
 

@@ -42,6 +42,10 @@ class Facade(Protocol):
         errLen: int,
     ) -> int: ...
 
+    def QuantizerLatents(
+        self, handle: int, xAddr: int, rows: int, dim: int, outAddr: int, errAddr: int, errLen: int
+    ) -> int: ...
+
     def QuantizerEncodeBalanced(
         self,
         handle: int,
@@ -375,10 +379,79 @@ class Facade(Protocol):
         versionLen: int,
         modelAddr: int,
         modelLen: int,
+        mostAddr: int,
         changedOut: int,
         otherOut: int,
         textOut: int,
         textLenOut: int,
+        controlAddr: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def StoreHolders(
+        self,
+        handle: int,
+        idsAddr: int,
+        idsLen: int,
+        count: int,
+        holdersOut: int,
+        controlAddr: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def StoreKnows(
+        self,
+        handle: int,
+        versionAddr: int,
+        versionLen: int,
+        itemsAddr: int,
+        itemsLen: int,
+        count: int,
+        knownOut: int,
+        controlAddr: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def ResolveCapacity(
+        self,
+        rowsAddr: int,
+        rows: int,
+        dim: int,
+        levels: int,
+        ksAddr: int,
+        booksAddr: int,
+        codesAddr: int,
+        heldAddr: int,
+        holdersAddr: int,
+        held: int,
+        most: int,
+        pairs: int,
+        addedOut: int,
+        guessOut: int,
+        controlAddr: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def ResolveSinkhorn(
+        self,
+        rowsAddr: int,
+        rows: int,
+        dim: int,
+        levels: int,
+        ksAddr: int,
+        booksAddr: int,
+        codesAddr: int,
+        heldAddr: int,
+        holdersAddr: int,
+        held: int,
+        epsilon: float,
+        iters: int,
+        rounds: int,
+        addedOut: int,
         controlAddr: int,
         errAddr: int,
         errLen: int,

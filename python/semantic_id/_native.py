@@ -229,7 +229,7 @@ def _raise(kind: int, text: npt.NDArray[np.uint8], first_row: int = 0) -> NoRetu
         message = re.sub(r"\brow (\d+)", lambda row: f"row {int(row[1]) + first_row}", message)
     if kind == _CANCELED:
         raise SystemExit("semantic-id: a call was ended because Python is shutting down")
-    raise _EXCEPTIONS.get(kind, SemanticIdError)(message.removeprefix("rqkmeans: ").removeprefix("metrics: "))
+    raise _EXCEPTIONS.get(kind, SemanticIdError)(re.sub("^(rqkmeans|metrics|resolve): ", "", message))
 
 
 def call(function: Callable[..., int], *arguments: int | float) -> None:
@@ -365,6 +365,12 @@ class Quantizer:
 
         _call_long(call, _progress("encode", "rows", 1, rows) if verbose else None, first_row)
         return codes
+
+    def latents(self, x: FloatMatrix) -> FloatMatrix:
+        """Return what is quantized of `x`, float32 and C-ordered: under cosine its rows divided by their norms."""
+        out = np.empty_like(x)
+        call(_lib.QuantizerLatents, self.handle, _address(x), *x.shape, _address(out))
+        return out
 
     def encode_balanced(
         self, x: FloatMatrix, recompute: bool, verbose: bool

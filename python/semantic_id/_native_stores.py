@@ -19,6 +19,7 @@ from .exceptions import StoreLockedError
 _FEW = 1000  # texts of a call that takes a moment
 _AT_ONCE = np.array([0, 0, 0, 0, 0, 1, 0, 0], np.int64)  # a control block: not to wait for other processes
 PLAIN, NAMES, ITEMS = 0, 1, 2  # what stands beside the ids of `assign`, by their numbers in the facade
+FULL = 2  # what `assign` is told of ids that would have too many holders
 
 
 def join(what: str, texts: Sequence[str]) -> npt.NDArray[np.uint8]:
@@ -51,6 +52,14 @@ class Item(NamedTuple):
 
 def _size(texts: Sequence[str], buffer: npt.NDArray[np.uint8]) -> int:
     return buffer.size if len(texts) > 1 or (texts and texts[0]) else 0
+
+
+class FullError(Exception):
+    """Ids would have more holders than they may: `rows` of the batch."""
+
+    def __init__(self, rows: npt.NDArray[np.int64]) -> None:
+        super().__init__(rows)
+        self.rows = rows
 
 
 class NativeStore:
@@ -127,8 +136,13 @@ class NativeStore:
         codes: CodeMatrix | None = None,
         version: str = "",
         model: str = "",
+        most: npt.NDArray[np.int64] | None = None,
     ) -> tuple[list[str], bool]:
-        """Return unique ids, and whether items new to the version got some although another model made its others."""
+        """Return unique ids, and whether items new to the version got some although another model made its others.
+
+        `most` has for each id how many holders it may have, 0 for any number; if one would have more, a FullError tells
+        which, and nothing is given out.
+        """
         data, extra = join("semantic_ids", ids), join("item_ids" if beside == NAMES else "item_keys", texts)
         between, of, by = _bytes(sep), _bytes(version), _bytes(model)
         levels = 0 if codes is None or not codes.size else codes.shape[1]
@@ -139,14 +153,42 @@ class NativeStore:
             return _native._lib.StoreAssign(
                 self.handle, _address(data), _size(ids, data), len(ids), _address(between), len(sep.encode()),
                 _address(extra), _size(texts, extra), beside, rows, levels,
-                _address(of), len(version.encode()), _address(by), len(model), _address(changed), _address(found[2:]),
+                _address(of), len(version.encode()), _address(by), len(model), 0 if most is None else _address(most),
+                _address(changed), _address(found[2:]),
                 _address(found), _address(found[1:]), control, text, size,
             )  # fmt: skip
 
         self._call(call, len(ids))
+        if most is not None and (changed == FULL).any():
+            raise FullError(np.flatnonzero(changed == FULL))
         fresh = iter(_take(found).decode().split("\0")).__next__
         unique = [fresh() if anew else id for id, anew in zip(ids, changed.tobytes(), strict=False)]
         return unique, bool(found[2])
+
+    def holders(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Return how many holders ids have."""
+        data, out = join("ids", ids), np.zeros(max(len(ids), 1), np.int64)
+
+        def call(control: int, text: int, size: int) -> int:
+            return _native._lib.StoreHolders(
+                self.handle, _address(data), _size(ids, data), len(ids), _address(out), control, text, size
+            )
+
+        self._call(call, len(ids))
+        return out[: len(ids)]
+
+    def knows(self, version: str, items: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """Tell which items have an id of a version."""
+        data, of, out = join("item_keys", items), _bytes(version), np.zeros(max(len(items), 1), np.int64)
+
+        def call(control: int, text: int, size: int) -> int:
+            return _native._lib.StoreKnows(
+                self.handle, _address(of), len(version.encode()), _address(data), _size(items, data), len(items),
+                _address(out), control, text, size,
+            )  # fmt: skip
+
+        self._call(call, len(items))
+        return out[: len(items)].astype(bool)
 
     def lookup(self, ids: Sequence[str]) -> list[str]:
         """Return the items that have ids, with their type in front, "" for none."""

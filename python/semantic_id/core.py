@@ -230,6 +230,44 @@ class BaseSemanticEncoder(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} does not decode")
 
+    def residual_space(
+        self, X: Any, *, device: str = "cpu", batch_size: int | None = None
+    ) -> tuple[FloatMatrix, list[FloatMatrix]]:
+        """Return what the codes of embeddings are codes of, for resolvers that choose codes anew.
+
+        The squared error of a code is the squared distance of its row of `latents` to the sum of the centroids that it
+        names, one of each codebook. An encoder that has `codebooks_` and quantizes embeddings as they are need not
+        override this.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Embeddings.
+        device : str, default="cpu"
+            Where to work.
+        batch_size : int, default=None
+            Rows worked on at once.
+
+        Returns
+        -------
+        latents : ndarray of shape (n_samples, d), dtype float32
+            What is quantized: embeddings, or what an encoder makes of them.
+        codebooks : list of ndarray of shape (n_clusters[l], d), dtype float32
+            The centroids of each level.
+
+        Raises
+        ------
+        NotImplementedError
+            If the encoder does not say.
+        """
+        codebooks = getattr(self, "codebooks_", None)
+        if codebooks is None or getattr(self, "metric", "l2") != "l2":
+            raise NotImplementedError(
+                f"{type(self).__name__} does not say what its codes are codes of: give it a method "
+                "residual_space(X, *, device, batch_size) that returns latents and codebooks"
+            )
+        return _validate_embeddings(X), [np.ascontiguousarray(b, np.float32) for b in codebooks]
+
     def semantic_id(
         self,
         codes: npt.ArrayLike,

@@ -59,3 +59,7 @@ class ModelChangedWarning(UserWarning):
 
 class UndefinedMetricWarning(UserWarning):
     """A metric has no value for this data, and is NaN."""
+
+
+class ApproximationWarning(UserWarning):
+    """A result is near the best one, but not proved to be it."""

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _native
-from .._arrays import CodeMatrix, FloatMatrix, as_codes, as_matrix, as_weights, is_float32, to_float32
+from .._arrays import CodeMatrix, FloatMatrix, as_codes, as_matrix, as_weights, check_finite, is_float32, to_float32
 from .._devices import check_device
 from .._estimator import Estimator
 from .._large import is_large, large_to_float32
@@ -586,6 +586,47 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         """
         quantizer = self._quantizer()
         return quantizer.decode(as_codes(codes, quantizer.levels))
+
+    def residual_space(
+        self, X: Any, *, device: str = "cpu", batch_size: int | None = None
+    ) -> tuple[FloatMatrix, list[FloatMatrix]]:
+        """Return what is quantized, and the codebooks, for resolvers that choose codes anew.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Embeddings.
+        device : str, default="cpu"
+            Where to work.
+        batch_size : int, default=None
+            Not used.
+
+        Returns
+        -------
+        latents : ndarray of shape (n_samples, n_features), dtype float32
+            `X`; under "cosine" with rows divided by their norms.
+        codebooks : list of ndarray of shape (n_clusters[l], n_features), dtype float32
+            `codebooks_`.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit` or `load`.
+        ShapeMismatchError
+            If `X` is empty, not 2-D, or of another n_features than in `fit`.
+        ValueError
+            If `X` holds NaN or infinity, or a row of zeros under "cosine".
+        """
+        check_device(device)
+        quantizer = self._quantizer()
+        rows = as_matrix(X, quantizer.dim, "RQKMeans")
+        x = rows if is_float32(rows) else to_float32(rows)
+        if self.metric == "l2":
+            if x is rows:
+                check_finite(x)
+        else:
+            x = quantizer.latents(x)
+        return x, [np.ascontiguousarray(b, np.float32) for b in self.codebooks_]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a directory: metadata.json and codebooks.npz.
