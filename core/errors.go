@@ -15,5 +15,7 @@ var (
 	ErrHandle    = errors.New("no such model handle")
 	ErrDevice    = errors.New("device not available")
 
+	ErrDiverged = errors.New("training diverged")
+
 	ErrUnreadable = errors.New("rows became unreadable")
 )

@@ -1,0 +1,140 @@
+package rqvae
+
+import (
+	"context"
+
+	"gorgonia.org/gorgonia"
+
+	"github.com/semantic-id/semantic-id/core"
+	"github.com/semantic-id/semantic-id/core/internal/f32"
+	"github.com/semantic-id/semantic-id/core/internal/par"
+	"github.com/semantic-id/semantic-id/core/sinkhorn"
+)
+
+// quantizer is the residual quantizer of one training graph. Its ops share what it keeps of a run: the codes, and what
+// each level left over.
+type quantizer struct {
+	ctx      context.Context // of the fit
+	books    []core.Matrix
+	begin    func(l int, z, book core.Matrix) error // sets a codebook before its first use; nil: they are as they should be
+	epsilons []float64                              // per level; nil: none
+	iters    int                                    // of Sinkhorn's
+	search   []*f32.Codebook
+	solver   sinkhorn.Solver
+
+	codes [][]int32     // per level
+	left  []core.Matrix // per level: the residual after it
+	err   error         // of the run: ctx ended, or distances that overflow
+}
+
+func newQuantizer(ctx context.Context, books []core.Matrix, rows int, p Params) *quantizer {
+	q := &quantizer{ctx: ctx, books: books, epsilons: p.Epsilons, iters: p.SinkhornIters}
+	for range books {
+		q.search = append(q.search, new(f32.Codebook))
+		q.codes = append(q.codes, make([]int32, rows))
+		q.left = append(q.left, core.NewMatrix(rows, p.EDim))
+	}
+	return q
+}
+
+// assign finds the codes of the residual z at a level.
+func (q *quantizer) assign(l int, z core.Matrix) error {
+	book := q.books[l]
+	if q.begin != nil {
+		if err := q.begin(l, z, book); err != nil {
+			return err
+		}
+	}
+	if q.epsilons != nil && q.epsilons[l] > 0 {
+		return q.solver.AssignRows(q.ctx, q.codes[l], z, book, sinkhorn.Params{Epsilon: q.epsilons[l], MaxIter: q.iters})
+	}
+	q.search[l].Set(book.Data, book.Rows, book.Cols)
+	return nearest(q.ctx, q.search[l], z, q.codes[l], 1)
+}
+
+// run quantizes z level by level and writes the sum of the chosen vectors to dst.
+func (q *quantizer) run(dst, z core.Matrix) {
+	clear(dst.Data)
+	for l, book := range q.books {
+		if q.err == nil {
+			q.err = q.assign(l, z)
+		}
+		left := q.left[l]
+		q.err = firstErr(q.err, par.Chunks(q.ctx, z.Rows, taskRows, func(_, lo, hi int) {
+			for i := lo; i < hi; i++ {
+				c := book.Row(int(q.codes[l][i]))
+				copy(left.Row(i), z.Row(i))
+				f32.Sub(left.Row(i), c)
+				f32.Add(dst.Row(i), c)
+			}
+		}))
+		z = left
+	}
+}
+
+func firstErr(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// quantize is the sum of the vectors that the codes of z name. Its gradient goes straight through to z (van den Oord,
+// Vinyals, Kavukcuoglu, NeurIPS 2017).
+func (g *graph) quantize(q *quantizer, z *gorgonia.Node, books gorgonia.Nodes) *gorgonia.Node {
+	rows, cols := z.Shape()[0], z.Shape()[1]
+	return g.apply(op{
+		name: "quantize", shape: z.Shape(), diff: append([]bool{true}, make([]bool, len(books))...), over: -1,
+		forward: func(dst []float32, v [][]float32) {
+			q.run(core.Matrix{Rows: rows, Cols: cols, Data: dst}, core.Matrix{Rows: rows, Cols: cols, Data: v[0]})
+		},
+		backward: func(_ gorgonia.Nodes, _, grad *gorgonia.Node) gorgonia.Nodes {
+			return append(gorgonia.Nodes{grad}, make(gorgonia.Nodes, len(books))...)
+		},
+	}, append(gorgonia.Nodes{z}, books...)...)
+}
+
+// quantizeLoss is scale times the sum over the levels of (1 + beta) times the squared norm of what they left over in the
+// last run of quantize, whose output is sum. The part 1 moves each level's vectors. The part beta moves z, at the first
+// level alone: a level hands the gradient of its vector straight through to its residual, so that what it leaves over has
+// none.
+func (g *graph) quantizeLoss(q *quantizer, z, sum *gorgonia.Node, books gorgonia.Nodes, beta, scale float64) *gorgonia.Node {
+	diff := []bool{true, false}
+	for range books {
+		diff = append(diff, true)
+	}
+	return g.apply(op{
+		name: "quantizeLoss", diff: diff, over: -1,
+		forward: func(dst []float32, _ [][]float32) {
+			var s float64
+			for _, left := range q.left {
+				s += parallelSum(len(left.Data), partValues, func(lo, hi int) float64 { return f32.SqNorm64(left.Data[lo:hi]) })
+			}
+			dst[0] = float32(float64((1 + beta) * scale * s))
+		},
+		backward: func(in gorgonia.Nodes, _, grad *gorgonia.Node) gorgonia.Nodes {
+			grads := gorgonia.Nodes{g.apply(op{name: "commit", shape: z.Shape(), over: -1, forward: func(dst []float32, v [][]float32) {
+				c := float32(2 * beta * scale * float64(v[0][0]))
+				parallel(len(dst), partValues, func(lo, hi int) {
+					for i, r := range q.left[0].Data[lo:hi] {
+						dst[lo+i] = c * r
+					}
+				})
+			}}, grad, sum), nil}
+			for l, book := range in[2:] {
+				cols := book.Shape()[1]
+				grads = append(grads, g.apply(op{name: "bookGrad", shape: book.Shape(), over: -1, forward: func(dst []float32, v [][]float32) {
+					sums := make([]float64, len(dst))
+					c := -2 * scale * float64(v[0][0])
+					eachColumn(q.left[l].Data, cols, func(lo, hi, i int, row []float32) {
+						f32.Add64(sums[int(q.codes[l][i])*cols+lo:][:hi-lo], row, c)
+					})
+					for i, s := range sums {
+						dst[i] = float32(s)
+					}
+				}}, grad, sum))
+			}
+			return grads
+		},
+	}, append(gorgonia.Nodes{z, sum}, books...)...)
+}
