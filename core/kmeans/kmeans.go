@@ -185,7 +185,7 @@ func giveBack(x Rows) {
 }
 
 // GivesBack tells whether Fit returns memory to the system between its parts; small data is not worth a collection.
-func GivesBack(rows, dim int) bool { return rows >= 1<<20/dim }
+func GivesBack(rows, dim int) bool { return rows >= 1<<22/dim }
 
 // CheckWeights returns an error unless weights is nil or holds a finite weight >= 0 for each row, at least one of them
 // positive.

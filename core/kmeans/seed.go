@@ -92,6 +92,7 @@ type greedy struct {
 // seedChunk is what some rows have to say about the candidates.
 type seedChunk struct {
 	scores, errs []float32
+	least        []float64 // of each row: a candidate with a lesser score is sure to be no nearer
 	gain         []float64 // of each candidate: by how much it lowers the sum of weight × near
 	closer       []closer
 }
@@ -110,7 +111,9 @@ func newGreedy(x core.Matrix, candidates int) *greedy {
 	}
 	for c := range g.chunks {
 		rows := min(taskRows, x.Rows-c*taskRows)
-		g.chunks[c] = seedChunk{scores: make([]float32, candidates*rows), errs: make([]float32, rows), gain: make([]float64, candidates)}
+		g.chunks[c] = seedChunk{
+			scores: make([]float32, candidates*rows), errs: make([]float32, rows), least: make([]float64, rows), gain: make([]float64, candidates),
+		}
 	}
 	return g
 }
@@ -138,16 +141,19 @@ func (g *greedy) best(ctx context.Context, picks []int) (int, error) {
 		clear(ch.gain)
 		ch.closer = ch.closer[:0]
 		g.book.Scores(ch.scores, ch.errs, &g.panels[lo/taskRows])
+		for r, e := range ch.errs {
+			norm := g.norms[lo+r]
+			ch.least[r] = (norm-norm*0x1p-40-g.near[lo+r])/2 - 2*float64(e)
+		}
 		for c, pick := range picks {
 			for r, s := range ch.scores[c*n : (c+1)*n] {
-				i := lo + r
-				norm, near := g.norms[i], g.near[i]
-				if norm-2*float64(s)-4*float64(ch.errs[r])-norm*0x1p-40 > near {
+				if float64(s) < ch.least[r] {
 					continue
 				}
-				if d := f32.SqDist64(g.x.Row(i), g.x.Row(pick)); d < near {
+				i := lo + r
+				if d := f32.SqDist64(g.x.Row(i), g.x.Row(pick)); d < g.near[i] {
 					ch.closer = append(ch.closer, closer{i, c, d})
-					ch.gain[c] += float64((near - d) * g.weight[i])
+					ch.gain[c] += float64((g.near[i] - d) * g.weight[i])
 				}
 			}
 		}

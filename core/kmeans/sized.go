@@ -27,6 +27,9 @@ const (
 // 256 clusters 1633 and 1687. With many rows it ends the same, in half the iterations, and the first ones go to the means,
 // as a step beyond them puts the prices off that assignments start from: 63,666 such rows, 256 clusters, take 27 iterations
 // instead of 48. A start from a fit without sizes ends no lower in either case.
+//
+// As centroids that are to step beyond the means will soon be elsewhere, where there are few rows these iterations make do
+// with rough assignments: the embeddings above take a third of the time with 64 clusters, a seventh with 256, and end as low.
 type sized struct {
 	x        Rows
 	sizes    transport.Sizes
@@ -38,6 +41,8 @@ type sized struct {
 	progress func()
 
 	centroids  core.Matrix
+	labels     []int32
+	rough      *transport.Rough    // while assignments are rough
 	assignment *transport.Solution // to the centroids; the next one starts from its prices
 	sums       *sums
 	iters      int
@@ -62,15 +67,18 @@ func (f *fit) runSized(ctx context.Context, first core.Matrix) (*Result, error) 
 // maxIter. Afterwards the assignment is to the centroids.
 func (s *sized) run(ctx context.Context) error {
 	s.sums = newSums(s.centroids.Rows, s.x.Dim())
-	if err := s.assign(ctx); err != nil {
-		return err
-	}
-	if err := s.sums.remake(ctx, s.x, nil, s.assignment.Columns); err != nil {
-		return err
-	}
 	over := min(manyOver, s.maxIter/2)
 	if s.few {
 		over = min(fewOver, s.maxIter/2)
+		if over > 0 && transport.RoughFits(s.x.Len(), s.centroids.Rows) {
+			s.rough = transport.NewRough(s.x, s.sizes)
+		}
+	}
+	if err := s.assign(ctx, true); err != nil {
+		return err
+	}
+	if err := s.sums.remake(ctx, s.x, nil, s.labels); err != nil {
+		return err
 	}
 	within := math.Inf(1)
 	for s.iters < s.maxIter && !s.converged {
@@ -83,18 +91,18 @@ func (s *sized) run(ctx context.Context) error {
 			beyond = manyOvershoot
 		}
 		shift := step(s.centroids, s.sums, beyond, nil)
-		before := s.assignment.Columns
-		if err := s.assign(ctx); err != nil {
+		before := s.labels
+		if err := s.assign(ctx, beyond > 0); err != nil {
 			return err
 		}
 		s.iters++
 		s.progress()
-		settled := shift <= s.tol && s.tol > 0 || slices.Equal(s.assignment.Columns, before)
+		settled := shift <= s.tol && s.tol > 0 || slices.Equal(s.labels, before)
 		if settled && beyond == 0 {
 			s.converged = true
 			break
 		}
-		if err := s.sums.update(ctx, s.x, nil, before, s.assignment.Columns); err != nil {
+		if err := s.sums.update(ctx, s.x, nil, before, s.labels); err != nil {
 			return err
 		}
 		stalled := false
@@ -111,14 +119,25 @@ func (s *sized) run(ctx context.Context) error {
 	return nil
 }
 
-// assign gives the rows to the centroids at the least cost that the sizes allow.
-func (s *sized) assign(ctx context.Context) error {
+// assign gives the rows to the centroids at the least cost that the sizes allow, or only nearly so if that may be and is
+// to be.
+func (s *sized) assign(ctx context.Context, rough bool) (err error) {
+	if rough && s.rough != nil {
+		s.labels, err = s.rough.Assign(ctx, s.centroids)
+		return err
+	}
+	if s.rough != nil {
+		s.assignment, s.rough = s.rough.Warm(), nil
+	}
 	costs, err := transport.Distances(s.x, s.centroids)
 	if err != nil {
 		return err
 	}
-	s.assignment, err = transport.Solve(ctx, costs, s.sizes, s.assignment)
-	return err
+	if s.assignment, err = transport.Solve(ctx, costs, s.sizes, s.assignment); err != nil {
+		return err
+	}
+	s.labels = s.assignment.Columns
+	return nil
 }
 
 // allDiffer tells whether no two rows of m are equal.
