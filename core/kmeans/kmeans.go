@@ -94,13 +94,17 @@ func Fit(ctx context.Context, x Rows, weights []float64, p Params) (*Result, err
 	if p.sized() && weights != nil {
 		return nil, fmt.Errorf("kmeans: %w: weights with Sizes, where a row counts one: leave out the weights or Sizes", core.ErrParam)
 	}
-	giveBack(x)
+	few := x.Len() < exchangeBelow*p.K
+	tidy := !few || !p.sized() // else there is little to give back, and a collection takes as long as two iterations
+	if tidy {
+		giveBack(x)
+	}
 	scatter, weight, center, err := scatterOf(ctx, x, weights)
 	if err != nil {
 		return nil, err
 	}
 	f := &fit{
-		Params: p, x: x, weights: weights, few: x.Len() < exchangeBelow*p.K, center: center, scatter: scatter,
+		Params: p, x: x, weights: weights, few: few, center: center, scatter: scatter,
 		variance: scatter / weight / float64(x.Dim()), spread: math.Sqrt(scatter / weight),
 	}
 	starter, err := newStarter(ctx, x, weights, p.K, f.few, f.spread, p.Seed)
@@ -114,8 +118,9 @@ func Fit(ctx context.Context, x Rows, weights []float64, p Params) (*Result, err
 			return nil, err
 		}
 		if restart == p.Restarts-1 {
-			starter = nil
-			giveBack(x)
+			if starter = nil; tidy {
+				giveBack(x)
+			}
 		}
 		r, err := f.run(ctx, first)
 		if err != nil {
@@ -185,7 +190,7 @@ func giveBack(x Rows) {
 }
 
 // GivesBack tells whether Fit returns memory to the system between its parts; small data is not worth a collection.
-func GivesBack(rows, dim int) bool { return rows >= 1<<22/dim }
+func GivesBack(rows, dim int) bool { return rows >= 1<<20/dim }
 
 // CheckWeights returns an error unless weights is nil or holds a finite weight >= 0 for each row, at least one of them
 // positive.
