@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from semantic_id import (
+    CapacityResolver,
     InMemoryCollisionStore,
     NotFittedError,
     PostgresCollisionStore,
@@ -24,6 +25,7 @@ from semantic_id import (
     SemanticIdEngine,
     SemanticIdError,
     ShapeMismatchError,
+    SinkhornResolver,
     SQLiteCollisionStore,
     UniqueIdResolver,
     _replace_dir,
@@ -431,6 +433,29 @@ def test_a_shared_store_is_not_saved(small, tmp_path):
         SemanticIdEngine.load(tmp_path / "e")
     again = SemanticIdEngine.load(tmp_path / "e", store=engine.unique_resolver.store)
     assert (again.version, again.unique_resolver.store) == ("2", engine.unique_resolver.store)
+
+
+@pytest.mark.parametrize("make_it", [lambda: SinkhornResolver(7, 0.01), lambda: CapacityResolver(2)])
+def test_resolvers_that_move_items(small, rows, tmp_path, make_it):
+    """They are given embeddings, model, version and form; and are saved with what they were made with."""
+    resolver = make_it()
+    engine = SemanticIdEngine(small, resolver, version="2")
+    ids = engine.append(rows[:9], range(9), fmt="token")
+    assert len(set(ids)) == 9
+    assert all(i.startswith("<2><a_") for i in ids)
+    assert engine.append(rows[8::-1], range(8, -1, -1), fmt="token") == ids[::-1]
+    prefixes = {i: engine.items([i]) for i in range(4)}
+    assert sorted(key for keys in prefixes.values() for key in keys) == list(range(9))
+    assert all(ids[key].startswith(f"<2><a_{i}>") for i, keys in prefixes.items() for key in keys)
+    engine.save(tmp_path / "e")
+    again = SemanticIdEngine.load(tmp_path / "e")
+    assert type(again.unique_resolver) is type(resolver)
+    for name in {"max_iterations", "sk_epsilon", "fallback_suffix", "capacity", "max_pairs"} & set(vars(resolver)):
+        assert getattr(again.unique_resolver, name) == getattr(resolver, name)
+    assert again.append(rows[:9], range(9), fmt="token") == ids
+    damage(tmp_path / "e", "engine_meta.json", lambda d: d.replace(b'"type": ', b'"nothing": 1, "type": '))
+    with pytest.raises(ModelFileError, match="nothing"):
+        SemanticIdEngine.load(tmp_path / "e")
 
 
 def test_meta_is_that_of_025(local, tmp_path):
