@@ -274,6 +274,7 @@ def test_repr_pickle_copy(small, rows, tmp_path):
     assert repr(engine) == (
         "SemanticIdEngine(RQKMeans(n_levels=2), UniqueIdResolver(InMemoryCollisionStore()), version='2')"
     )
+    assert repr(SinkhornResolver(7)) == "SinkhornResolver(max_iterations=7, store=InMemoryCollisionStore())"
     assert repr(SQLiteCollisionStore("a.db")) == "SQLiteCollisionStore('a.db')"
     for dsn, shown in (
         ("postgresql://me:se@cret@host/db", "postgresql://me***@host/db"),
@@ -435,7 +436,7 @@ def test_a_shared_store_is_not_saved(small, tmp_path):
     assert (again.version, again.unique_resolver.store) == ("2", engine.unique_resolver.store)
 
 
-@pytest.mark.parametrize("make_it", [lambda: SinkhornResolver(7, 0.01), lambda: CapacityResolver(2)])
+@pytest.mark.parametrize("make_it", [lambda: SinkhornResolver(np.int64(7), 0.01), lambda: CapacityResolver(2)])
 def test_resolvers_that_move_items(small, rows, tmp_path, make_it):
     """They are given embeddings, model, version and form; and are saved with what they were made with."""
     resolver = make_it()

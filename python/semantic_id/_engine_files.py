@@ -58,7 +58,7 @@ def save(engine: SemanticIdEngine, path: str) -> None:
                 _replace_dir.disk.create(os.path.join(inside, _DATABASE + side)).close()
         sums = {name.replace(os.sep, "/"): _sha256(os.path.join(folder, name)) for name in files}
         with _replace_dir.disk.create(os.path.join(folder, _META)) as file:
-            file.write(json.dumps(meta | {"sha256": sums}, indent=2).encode() + b"\n")
+            file.write(json.dumps(meta | {"sha256": sums}, indent=2, default=_plain).encode() + b"\n")
 
     _replace_dir.replace_dir(path, write)
 
@@ -70,6 +70,11 @@ def _settings(resolver: Any) -> dict[str, Any]:
         return {"type": kind.__name__}
     names = [name for name in inspect.signature(kind).parameters if name != "store"]
     return {"type": kind.__name__} | {name: getattr(resolver, name) for name in names}
+
+
+def _plain(number: Any) -> Any:
+    """Return a number of NumPy's as one of Python's."""
+    return number.item()
 
 
 def _same(a: str, b: str) -> bool:

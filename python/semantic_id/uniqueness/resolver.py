@@ -1,5 +1,6 @@
 """How equal ids become unique ones."""
 
+import inspect
 import re
 import warnings
 from abc import ABC, abstractmethod
@@ -207,6 +208,11 @@ class _MovingResolver(BaseResolver):
 
     store: CollisionStore
     resolved_: Resolved
+
+    def __repr__(self) -> str:
+        parameters = inspect.signature(type(self)).parameters.values()
+        shown = [f"{p.name}={v!r}" for p in parameters if (v := getattr(self, p.name)) != p.default]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def _propose(self, problem: Problem, model: Any) -> Proposal:
         raise NotImplementedError
