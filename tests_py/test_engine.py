@@ -30,6 +30,8 @@ from semantic_id import (
     UniqueIdResolver,
     _replace_dir,
 )
+from semantic_id._estimator import Estimator
+from semantic_id._versions import fingerprint
 from semantic_id.core import codes_to_ids
 from semantic_id.exceptions import ModelChangedWarning, ModelFileError
 from semantic_id.uniqueness.resolver import BaseResolver
@@ -185,6 +187,32 @@ def test_another_model_under_one_version(engine, rows):
     assert "x" not in engine.items()
     with pytest.warns(ModelChangedWarning, match='version="2"'):
         changed.unique_ids(rows[:1], item_keys=["x"])
+
+
+def test_fingerprints(small):
+    """Equal for equal models, other ones for other codes; of what we cannot look into there is none."""
+
+    class Weights(Estimator):
+        def __init__(self):
+            pass
+
+    one, other = Weights(), Weights()
+    assert fingerprint(one) == fingerprint(object()) == ""
+    one._weights = {"a": np.ones((2, 3), np.float32), "b": np.array(3)}
+    other._weights = copy.deepcopy(one._weights)
+    assert fingerprint(one) == fingerprint(one) == fingerprint(other) != ""
+    other._weights = one._weights | {"a": np.zeros((2, 3), np.float32)}
+    assert fingerprint(one) != fingerprint(other)
+
+    model = copy.deepcopy(small)
+    assert fingerprint(model) == fingerprint(small)
+    model.metric = "cosine"
+    assert fingerprint(model) != fingerprint(small)
+    model.metric = "l2"
+    model.codebooks_ = [book.copy() for book in model.codebooks_]
+    assert fingerprint(model) == fingerprint(small)
+    model.codebooks_[1][0, 0] += 1
+    assert fingerprint(model) != fingerprint(small)
 
 
 def test_foreign_parts(rows):

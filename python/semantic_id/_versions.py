@@ -34,27 +34,36 @@ def under(version: str, ids: list[str], token: bool) -> list[str]:
 def fingerprint(model: Any) -> str:
     """Return a text that differs for models which give other codes, "" for models we know too little of.
 
-    The same as Model.Fingerprint in core/rqkmeans: SHA-256 of the metric and the codebooks.
+    Of codebooks the same as Model.Fingerprint in core/rqkmeans, SHA-256 of the metric and the codebooks; of an RQVAE
+    that of its weights.
     """
     books, metric = getattr(model, "codebooks_", None), getattr(model, "metric", None)
-    if not isinstance(books, list) or not isinstance(metric, str):
+    weights = getattr(model, "_weights", None)  # replaced as a whole, never changed
+    made_of: list[Any]
+    if isinstance(model, Estimator) and isinstance(weights, dict):
+        head, arrays, made_of = "weights", weights, [weights]
+        frozen = True
+    elif isinstance(books, list) and isinstance(metric, str):
+        head, arrays, made_of = f"metric={metric}", dict(enumerate(books)), [metric, *books]
+        frozen = isinstance(model, Estimator) and not any(book.flags.writeable for book in books)
+    else:
         return ""
-    frozen = isinstance(model, Estimator) and not any(book.flags.writeable for book in books)
     if frozen:
         known = _known.get(model)
-        if known is not None and known[0] == [metric, *map(id, books)]:
-            return known[2]
-    digest = hashlib.sha256(f"metric={metric}\n".encode())
-    for book in books:
-        array = np.ascontiguousarray(book, "<f4")
-        digest.update(f"{array.shape[0]} {array.shape[1]}\n".encode())
-        digest.update(array.data)
+        if known is not None and list(map(id, known[0])) == list(map(id, made_of)):
+            return known[1]
+    digest = hashlib.sha256(f"{head}\n".encode())
+    for name, value in arrays.items():
+        array = np.ascontiguousarray(value, "<f4")
+        label = [] if arrays is not weights else [str(name)]
+        digest.update((" ".join([*label, *map(str, array.shape)]) + "\n").encode())
+        digest.update(array.tobytes())
     if frozen:
-        _known[model] = ([metric, *map(id, books)], list(books), digest.hexdigest())  # alive, so that ids stay theirs
+        _known[model] = (made_of, digest.hexdigest())
     return digest.hexdigest()
 
 
-_known: WeakKeyDictionary[Any, tuple[list[Any], list[Any], str]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Any, tuple[list[Any], str]] = WeakKeyDictionary()  # what each is of, alive, so that ids stay
 
 
 def warn_of_another_model(version: str) -> None:
