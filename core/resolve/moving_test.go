@@ -107,30 +107,31 @@ func TestAssignMoved(t *testing.T) {
 }
 
 func TestAssignMovedByMany(t *testing.T) {
-	st := store.NewMemory()
-	rng := rand.New(rand.NewPCG(8, 8))
-	s, codes := randomSpace(rng, 40, 2, 24, 4)
-	var wg sync.WaitGroup
-	all := make([][]string, 6)
-	for n := range all {
-		wg.Go(func() {
-			ids, _, err := resolve.AssignMoved(ctx, st, resolve.Batch{IDs: plain(codes), Sep: "-"}, s, codes, plain, resolve.DefaultCapacity())
-			if err != nil {
-				t.Error(err)
-			}
-			all[n] = ids
-		})
-	}
-	wg.Wait()
-	ids := slices.Sorted(slices.Values(slices.Concat(all...)))
-	if len(slices.Compact(ids)) != 240 {
-		t.Error("an id was given out twice")
-	}
-	for _, id := range ids {
-		if strings.Count(id, "-") != 1 {
-			t.Errorf("%s has a suffix", id)
+	everyStore(t, func(t *testing.T, st store.Store) {
+		rng := rand.New(rand.NewPCG(8, 8))
+		s, codes := randomSpace(rng, 40, 2, 24, 4)
+		var wg sync.WaitGroup
+		all := make([][]string, 6)
+		for n := range all {
+			wg.Go(func() {
+				ids, _, err := resolve.AssignMoved(ctx, st, resolve.Batch{IDs: plain(codes), Sep: "-"}, s, codes, plain, resolve.DefaultCapacity())
+				if err != nil {
+					t.Error(err)
+				}
+				all[n] = ids
+			})
 		}
-	}
+		wg.Wait()
+		ids := slices.Sorted(slices.Values(slices.Concat(all...)))
+		if len(slices.Compact(ids)) != 240 {
+			t.Error("an id was given out twice")
+		}
+		for _, id := range ids {
+			if strings.Count(id, "-") != 1 {
+				t.Errorf("%s has a suffix", id)
+			}
+		}
+	})
 }
 
 func TestFull(t *testing.T) {
