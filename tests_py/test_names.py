@@ -76,7 +76,6 @@ def test_modules(module):
 @pytest.mark.parametrize(
     "name",
     [
-        "RQVAE",
         "report",
         "to_embedding_atlas",
     ],
@@ -84,11 +83,6 @@ def test_modules(module):
 def test_what_has_not_landed_says_so_when_used(name):
     with pytest.raises(NotImplementedError, match=rf"{name} is not in semantic-id .* yet: it comes with \w+"):
         getattr(semantic_id, name)()
-
-
-def test_classmethods_that_have_not_landed():
-    with pytest.raises(NotImplementedError):
-        semantic_id.RQVAE.load("somewhere")
 
 
 def test_versions_agree():
@@ -114,6 +108,25 @@ def test_signature_of_rqkmeans():
     assert text(cls.save) == "(self, path)"
     assert text(cls.load) == "(path, *, device='cpu')"
     assert text(semantic_id.core._validate_embeddings) == "(X, expected_dim=None)"
+
+
+def test_signature_of_rqvae():
+    def text(function):
+        bare = [p.replace(annotation=inspect.Parameter.empty) for p in inspect.signature(function).parameters.values()]
+        return str(inspect.Signature(bare))
+
+    cls = semantic_id.RQVAE
+    assert text(cls.__init__) == (
+        "(self, in_dim=768, num_emb_list=None, e_dim=64, layers=None, dropout_prob=0.0, bn=False, loss_type='mse', "
+        "quant_loss_weight=1.0, beta=0.25, kmeans_init=False, kmeans_iters=100, sk_epsilons=None, sk_iters=100, "
+        "lr=0.0001, weight_decay=0.0, batch_size=2048, epochs=100, lr_scheduler=None, warmup_epochs=0, "
+        "lr_step_size=50, lr_gamma=0.5, device='cpu', verbose=False, random_state=None, loss_reduction='mean')"
+    )
+    assert text(cls.fit) == (
+        "(self, X, y=None, *, device=None, pretrained_codebook_path=None, checkpoint_path=None, checkpoint_every=10)"
+    )
+    assert text(cls.encode) == "(self, X, *, device=None, batch_size=None)"
+    assert text(cls.load) == "(path, *, device='cpu')"
 
 
 def test_exceptions():

@@ -7,11 +7,12 @@ import sys
 
 import numpy as np
 import pytest
-from semantic_id import _native, _native_metrics, _native_resolve, _native_sinkhorn, _native_stores
+from semantic_id import _native, _native_metrics, _native_resolve, _native_rqvae, _native_sinkhorn, _native_stores
 from semantic_id._facade import Facade
 from semantic_id.exceptions import (
     CodeError,
     DeviceError,
+    DivergenceError,
     ModelFileError,
     NativeLibraryError,
     SemanticIdError,
@@ -39,7 +40,7 @@ def test_the_type_of_the_extension_is_that_of_the_extension(name):
 
 
 def test_all_functions_in_use_are_in_the_type():
-    modules = (_native, _native_metrics, _native_resolve, _native_sinkhorn, _native_stores)
+    modules = (_native, _native_metrics, _native_resolve, _native_rqvae, _native_sinkhorn, _native_stores)
     source = "".join(map(inspect.getsource, modules))
     assert set(re.findall(r"\b_?lib\.([A-Z]\w+)", source)) == set(FUNCTIONS)
 
@@ -63,6 +64,7 @@ def test_kinds_are_those_of_the_facade():
         "Locked": StoreLockedError,
         "ReadOnly": StoreReadOnlyError,
         "Corrupt": StoreCorruptError,
+        "Diverged": DivergenceError,
     }
     assert {getattr(facade, f"Kind{name}"): error for name, error in want.items()} == _native._EXCEPTIONS
     assert facade.KindCanceled == _native._CANCELED

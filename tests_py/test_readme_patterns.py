@@ -57,11 +57,16 @@ def test_quality(model):
     assert len(values["code_utilization_per_level"]) == codes.shape[1]
 
 
-def test_engine_and_neural_models_have_not_landed(model):
-    with pytest.raises(NotImplementedError):
-        SemanticIdEngine(encoder=model)
-    with pytest.raises(NotImplementedError):
-        RQVAE(in_dim=16, num_emb_list=[8, 8], e_dim=8, epochs=1)
+def test_engine(model):
+    assert len(set(SemanticIdEngine(encoder=model).unique_ids(X))) == len(X)
+
+
+def test_neural_models(tmp_path):
+    model = RQVAE(in_dim=16, num_emb_list=[8, 8], e_dim=8, epochs=1, kmeans_init=True)
+    model.fit(X, device="cpu")
+    codes = model.encode(X, device="cpu")
+    model.save(str(tmp_path / "model"))
+    assert RQVAE.load(str(tmp_path / "model")).semantic_id(codes) == model.semantic_id(codes)
 
 
 def test_errors(model):

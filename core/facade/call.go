@@ -36,6 +36,7 @@ var kinds = []struct {
 	{store.ErrReadOnly, KindReadOnly},
 	{store.ErrCorrupt, KindCorrupt},
 	{store.ErrStore, KindStore},
+	{core.ErrDiverged, KindDiverged},
 	{context.Canceled, KindCanceled},
 	{context.DeadlineExceeded, KindLocked}, // of ControlAtOnce
 }

@@ -29,6 +29,7 @@ const (
 	KindLocked
 	KindReadOnly
 	KindCorrupt
+	KindDiverged
 )
 
 // Words of a control block.
@@ -36,7 +37,7 @@ const (
 	ControlCancel = iota // set by the caller: 1 asks the call to stop
 	ControlLevel         // the level being worked on, from 0
 	ControlLevels        // how many levels there are
-	ControlDone          // steps done: iterations of this level (fit), rows (encode), levels (encode balanced)
+	ControlDone          // steps done: iterations of this level (fit), epochs (RQVAEFit), rows (encode), levels (encode balanced)
 	ControlTotal         // the most steps there can be
 	ControlAtOnce        // set by the caller: 1 asks for KindLocked instead of a wait for others; the call looks at nothing else
 	ControlLen    = 8    // words in a block; the rest is reserved and zero

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -296,5 +298,92 @@ func TestScheduleByHand(t *testing.T) {
 		if got := p.rate(c.step, 5); math.Abs(got-c.want) > 1e-12 {
 			t.Errorf("schedule %d, step %d: %g, want %g", c.schedule, c.step, got, c.want)
 		}
+	}
+}
+
+// A training that is broken off and goes on ends in the same bits as one without a break.
+func TestResuming(t *testing.T) {
+	x := clusters(150, 12)
+	for name, change := range variants {
+		t.Run(name, func(t *testing.T) {
+			p := smallParams(12)
+			change(&p)
+			p.Epochs = 7
+			whole, h, err := Fit(context.Background(), x, p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Checkpoint, p.CheckpointEvery = t.TempDir()+"/state", 2
+			for _, stop := range []int{2, 5, 100} { // after epochs 3 and 6: from the last checkpoint an epoch is lost
+				ctx, cancel := context.WithCancel(context.Background())
+				p.Progress = func(epoch int, _ Epoch) {
+					if epoch == stop {
+						cancel()
+					}
+				}
+				m, h2, err := Fit(ctx, x, p)
+				cancel()
+				if stop < 100 {
+					if !errors.Is(err, context.Canceled) {
+						t.Fatal(err)
+					}
+					continue
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				same(t, "resumed", whole, m)
+				if h.Kept != h2.Kept || !reflect.DeepEqual(h.Epochs, h2.Epochs) {
+					t.Errorf("history %+v, want %+v", h2, h)
+				}
+			}
+			p.Progress = nil
+			again, _, err := Fit(context.Background(), x, p) // nothing is left to do
+			if err != nil {
+				t.Fatal(err)
+			}
+			same(t, "loaded", whole, again)
+			p.Beta *= 2
+			if _, _, err := Fit(context.Background(), x, p); !errors.Is(err, core.ErrParam) || !strings.Contains(err.Error(), "other rows or settings") {
+				t.Errorf("error %v", err)
+			}
+			p.Beta /= 2
+			data, err := os.ReadFile(p.Checkpoint)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(p.Checkpoint, data[:len(data)-100], 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := Fit(context.Background(), x, p); !errors.Is(err, core.ErrFormat) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+func TestFiles(t *testing.T) {
+	x := clusters(150, 12)
+	for name, change := range variants {
+		t.Run(name, func(t *testing.T) {
+			p := smallParams(12)
+			change(&p)
+			m, _, err := Fit(context.Background(), x, p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := t.TempDir() + "/model"
+			if err := m.Save(dir); err != nil {
+				t.Fatal(err)
+			}
+			loaded, err := Load(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			same(t, "loaded", m, loaded)
+			if !reflect.DeepEqual(m.Shape(), loaded.Shape()) || loaded.params.Loss != p.Loss || loaded.params.Sum != p.Sum {
+				t.Errorf("settings %+v, want %+v", loaded.params, p)
+			}
+		})
 	}
 }

@@ -18,6 +18,7 @@ const (
 
 // Model is a trained quantizer. It is read-only, so many goroutines may use it at once.
 type Model struct {
+	params           Params // of the fit, for Save
 	weights          *weights
 	encoder, decoder []layer // batch norms folded in
 	search           []*f32.Codebook
@@ -76,7 +77,7 @@ func checked(w *weights) (*Model, error) {
 
 // newModel makes a model of w, which it keeps.
 func newModel(w *weights) *Model {
-	m := &Model{weights: w, width: w.shape.EDim}
+	m := &Model{params: DefaultParams(w.shape.InDim), weights: w, width: w.shape.EDim}
 	for _, l := range w.encoder {
 		m.encoder = append(m.encoder, l.folded())
 		m.width = max(m.width, l.in, l.out)

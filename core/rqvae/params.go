@@ -65,6 +65,11 @@ type Params struct {
 	// Books, when set, are the codebooks to begin with, of the clusters and columns that Shape says.
 	Books []core.Matrix
 
+	// Checkpoint, when set, is a file that keeps the state of the training after every CheckpointEvery epochs and after the
+	// last. If it is there at the start, the training goes on from it, to the same model as without a break.
+	Checkpoint      string
+	CheckpointEvery int
+
 	// Progress, when set, is called after each epoch from the calling goroutine.
 	Progress func(epoch int, e Epoch)
 }
@@ -75,7 +80,7 @@ func DefaultParams(dim int) Params {
 	return Params{
 		Shape:       Shape{InDim: dim, Layers: []int{512, 256, 128}, EDim: 64, Clusters: []int{256, 256, 256, 256}},
 		QuantWeight: 1, Beta: 0.25, KMeansIters: 100, SinkhornIters: 100,
-		LR: 1e-4, BatchSize: 2048, Epochs: 100, StepSize: 50, Gamma: 0.5,
+		LR: 1e-4, BatchSize: 2048, Epochs: 100, StepSize: 50, Gamma: 0.5, CheckpointEvery: 10,
 	}
 }
 
@@ -151,6 +156,8 @@ func (p Params) check(rows int) error {
 		return badParam("StepSize is %d, want at least 1", p.StepSize)
 	case !finite(p.Gamma):
 		return badParam("Gamma is %g, want a number >= 0", p.Gamma)
+	case p.Checkpoint != "" && p.CheckpointEvery < 1:
+		return badParam("CheckpointEvery is %d, want at least 1", p.CheckpointEvery)
 	case p.BatchNorm && len(p.Layers) > 0 && lastBatch(rows, p.BatchSize) < 2:
 		return badParam("a batch of one row (%d rows, BatchSize %d) has no variance for BatchNorm: choose another BatchSize", rows, p.BatchSize)
 	}

@@ -44,12 +44,19 @@ func Fit(ctx context.Context, x core.Matrix, p Params) (_ *Model, _ *History, er
 		return nil, nil, fmt.Errorf("rqvae: %w", err)
 	}
 	t := newTrainer(ctx, x, p)
+	if p.Checkpoint != "" {
+		if err := t.resume(p.Checkpoint); err != nil {
+			return nil, nil, err
+		}
+	}
 	failed := t.run()
 	best := t.kept.best()
 	if best == nil || failed != nil && ctx.Err() != nil {
 		return nil, nil, failed
 	}
-	return newModel(best.weights), &History{Epochs: t.history, Kept: best.epoch}, failed
+	m := newModel(best.weights)
+	m.params = p
+	return m, &History{Epochs: t.history, Kept: best.epoch}, failed
 }
 
 // trainer is the state of a fit.
@@ -64,6 +71,7 @@ type trainer struct {
 	adam    *adam
 	history []Epoch
 	kept    kept
+	hash    string // see fingerprint
 }
 
 func newTrainer(ctx context.Context, x core.Matrix, p Params) *trainer {
@@ -75,6 +83,11 @@ func newTrainer(ctx context.Context, x core.Matrix, p Params) *trainer {
 
 // run trains from where the state is to the last epoch.
 func (t *trainer) run() error {
+	for epoch, e := range t.history {
+		if t.Progress != nil {
+			t.Progress(epoch, e)
+		}
+	}
 	for epoch := len(t.history); epoch < t.Epochs; epoch++ {
 		e, err := t.epoch(epoch)
 		if err != nil {
@@ -82,6 +95,11 @@ func (t *trainer) run() error {
 		}
 		t.history = append(t.history, e)
 		t.kept.add(snapshot{epoch: epoch, error: e.Error, rate: e.CollisionRate, loss: e.Loss}, t.weights)
+		if t.Checkpoint != "" && ((epoch+1)%t.CheckpointEvery == 0 || epoch == t.Epochs-1) {
+			if err := t.save(t.Checkpoint); err != nil {
+				return fmt.Errorf("rqvae: checkpoint: %w", err)
+			}
+		}
 		if t.Progress != nil {
 			t.Progress(epoch, e)
 		}

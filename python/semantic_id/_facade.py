@@ -125,6 +125,62 @@ class Facade(Protocol):
         errLen: int,
     ) -> int: ...
 
+    def RQVAEFit(
+        self,
+        xAddr: int,
+        rows: int,
+        dim: int,
+        settingsAddr: int,
+        settingsLen: int,
+        seed: int,
+        booksAddr: int,
+        weightsOut: int,
+        weightsLen: int,
+        historyOut: int,
+        epochsOut: int,
+        keptOut: int,
+        controlAddr: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def RQVAENew(
+        self,
+        settingsAddr: int,
+        settingsLen: int,
+        weightsAddr: int,
+        weightsLen: int,
+        handleOut: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def RQVAEFree(self, handle: int) -> None: ...
+
+    def RQVAEEncode(
+        self,
+        handle: int,
+        xAddr: int,
+        rows: int,
+        dim: int,
+        batch: int,
+        codesAddr: int,
+        controlAddr: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
+    def RQVAEDecode(
+        self,
+        handle: int,
+        codesAddr: int,
+        rows: int,
+        levels: int,
+        outAddr: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
     def FormatCodes(
         self,
         codesAddr: int,

@@ -16,7 +16,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ from ._version import __version__
 from .exceptions import (
     CodeError,
     DeviceError,
+    DivergenceError,
     ForkError,
     ModelFileError,
     NativeLibraryError,
@@ -73,6 +74,7 @@ _EXCEPTIONS: dict[int, type[Exception]] = {
     15: StoreLockedError,
     16: StoreReadOnlyError,
     17: StoreCorruptError,
+    18: DivergenceError,
 }
 
 
@@ -229,7 +231,7 @@ def _raise(kind: int, text: npt.NDArray[np.uint8], first_row: int = 0) -> NoRetu
         message = re.sub(r"\brow (\d+)", lambda row: f"row {int(row[1]) + first_row}", message)
     if kind == _CANCELED:
         raise SystemExit("semantic-id: a call was ended because Python is shutting down")
-    raise _EXCEPTIONS.get(kind, SemanticIdError)(re.sub("^(rqkmeans|metrics|resolve): ", "", message))
+    raise _EXCEPTIONS.get(kind, SemanticIdError)(re.sub("^(rqkmeans|rqvae|metrics|resolve): ", "", message))
 
 
 def call(function: Callable[..., int], *arguments: int | float) -> None:
@@ -239,14 +241,22 @@ def call(function: Callable[..., int], *arguments: int | float) -> None:
         _raise(kind, _error_text.bytes)
 
 
-def _call_long(call: Callable[[int, int, int], int], progress: Progress | None, first_row: int = 0) -> None:
+class Watcher(Protocol):
+    """What a long call tells how far it is; see `Progress`."""
+
+    def show(self, level: int, done: int) -> None: ...
+
+    def close(self, finished: bool) -> None: ...
+
+
+def _call_long(call: Callable[[int, int, int], int], progress: Watcher | None, first_row: int = 0) -> None:
     """Make a call that may take long.
 
     Parameters
     ----------
     call : callable
         Gets the address of a control block and the address and length of an error text, and returns a kind.
-    progress : Progress or None
+    progress : Watcher or None
         Told, a few times a second, how far the call is.
     first_row : int
         As in `_raise`.

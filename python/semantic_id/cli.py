@@ -293,12 +293,7 @@ def _info(arguments: argparse.Namespace) -> None:
         "levels": model.n_levels,
         "clusters": list(model.n_clusters),
         "dimension": model.D_,
-        "metric": model.metric,
-        "implementation": model.implementation,
-        "max_iter": model.max_iter,
-        "tol": model.tol,
-        "n_init": model.n_init,
-        "random_state": model.random_state,
+        **{name: getattr(model, name) for name in _facts_of(model)},
         "possible_ids": int(np.prod([int(k) for k in model.n_clusters], dtype=object)),
         "bytes": sum(entry.stat().st_size for entry in os.scandir(arguments.model) if entry.is_file()),
     }
@@ -313,6 +308,12 @@ def _info(arguments: argparse.Namespace) -> None:
         else:
             shown = str(value)
         print(f"{name.replace('_', ' '):15} {shown}")
+
+
+def _facts_of(model: Any) -> Sequence[str]:
+    if isinstance(model, RQVAE):
+        return "e_dim", "layers", "bn", "loss_type"
+    return "metric", "implementation", "max_iter", "tol", "n_init", "random_state"
 
 
 def _estimate(arguments: argparse.Namespace) -> None:

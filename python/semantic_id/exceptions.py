@@ -25,6 +25,10 @@ class ModelFileError(SemanticIdError, ValueError):
     """A model file is truncated, altered, foreign, or of a newer version."""
 
 
+class DivergenceError(SemanticIdError, ArithmeticError):
+    """In training a loss, gradient or weight was no longer a finite number. The model has the last good weights."""
+
+
 class NativeLibraryError(SemanticIdError, ImportError):
     """The native library of semantic-id is missing, cannot run here, or has another version."""
 
@@ -55,6 +59,10 @@ class ConvergenceWarning(UserWarning):
 
 class ModelChangedWarning(UserWarning):
     """Items got ids by another model than the items before them, under one version."""
+
+
+class CollapseWarning(UserWarning):
+    """In training a level uses few of its code vectors."""
 
 
 class UndefinedMetricWarning(UserWarning):
