@@ -271,6 +271,26 @@ func TestManyAtOnce(t *testing.T) {
 	})
 }
 
+// TestASuffixAndABareId: of two writers one makes of a key what the other has as a bare id, at the same time. They share no
+// key, so only what they claim keeps them apart.
+func TestASuffixAndABareId(t *testing.T) {
+	everyStore(t, func(t *testing.T, s store.Store) {
+		for round := range 100 {
+			key := fmt.Sprint("k", round)
+			assign(t, s, resolve.Batch{IDs: words(key)})
+			var got [2]string
+			var wait sync.WaitGroup
+			for i, ids := range []string{key, key + "-1"} {
+				wait.Go(func() { got[i] = assign(t, s, resolve.Batch{IDs: words(ids)}) })
+			}
+			wait.Wait()
+			if got[0] == got[1] {
+				t.Fatalf("round %d: both got %s", round, got[0])
+			}
+		}
+	})
+}
+
 func TestBadBatches(t *testing.T) {
 	everyStore(t, func(t *testing.T, s store.Store) {
 		for _, c := range []struct {
