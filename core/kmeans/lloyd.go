@@ -108,7 +108,9 @@ func (l *lloyd) run(ctx context.Context) error {
 		stalled := false
 		if l.stall > 0 {
 			was := within
-			within = l.sums.within(l.scatter)
+			if within, err = l.sums.within(ctx, l.scatter); err != nil {
+				return err
+			}
 			stalled = was-within <= l.stall*within && !l.refilled
 		}
 		if settled || stalled {
@@ -145,7 +147,10 @@ func (l *lloyd) update(ctx context.Context, beyond float64) (float64, error) {
 	if err := l.refill(ctx); err != nil {
 		return 0, err
 	}
-	shift := step(l.centroids, l.sums, beyond, l.moved)
+	shift, err := step(ctx, l.centroids, l.sums, beyond, l.moved)
+	if err != nil {
+		return 0, err
+	}
 	if l.bounds != nil {
 		l.bounds.move(l.moved)
 	}
@@ -154,24 +159,29 @@ func (l *lloyd) update(ctx context.Context, beyond float64) (float64, error) {
 
 // step moves each centroid to the mean of its rows, or beyond it by that share of the step, writes to moved, unless nil,
 // how far it went, and returns the sum of the squared distances to the means. A centroid without rows stays.
-func step(centroids core.Matrix, s *sums, beyond float64, moved []float64) float64 {
-	var shift float64
-	mean, was := make([]float32, centroids.Cols), make([]float32, centroids.Cols)
-	for k := range centroids.Rows {
-		centroid := centroids.Row(k)
-		copy(was, centroid)
-		if s.count[k] > 0 {
-			s.mean(mean, k)
-			shift += f32.SqDist64(mean, centroid)
-			for c, v := range centroid {
-				centroid[c] = float32(float64(mean[c]) + float64(beyond*(float64(mean[c])-float64(v))))
+func step(ctx context.Context, centroids core.Matrix, s *sums, beyond float64, moved []float64) (shift float64, err error) {
+	shifts := make([]float64, centroids.Rows)
+	err = par.Chunks(ctx, centroids.Rows, taskCentroids, func(_, lo, hi int) {
+		mean, was := make([]float32, centroids.Cols), make([]float32, centroids.Cols)
+		for k := lo; k < hi; k++ {
+			centroid := centroids.Row(k)
+			copy(was, centroid)
+			if s.count[k] > 0 {
+				s.mean(mean, k)
+				shifts[k] = f32.SqDist64(mean, centroid)
+				for c, v := range centroid {
+					centroid[c] = float32(float64(mean[c]) + float64(beyond*(float64(mean[c])-float64(v))))
+				}
+			}
+			if moved != nil {
+				moved[k] = math.Sqrt(f32.SqDist64(was, centroid))
 			}
 		}
-		if moved != nil {
-			moved[k] = math.Sqrt(f32.SqDist64(was, centroid))
-		}
+	})
+	for _, d := range shifts {
+		shift += d
 	}
-	return shift
+	return shift, err
 }
 
 // refill gives each empty cluster one row: the row farthest from its centroid, taken out of a cluster that keeps at

@@ -90,7 +90,10 @@ func (s *sized) run(ctx context.Context) error {
 		case s.iters >= manyFrom:
 			beyond = manyOvershoot
 		}
-		shift := step(s.centroids, s.sums, beyond, nil)
+		shift, err := step(ctx, s.centroids, s.sums, beyond, nil)
+		if err != nil {
+			return err
+		}
 		before := s.labels
 		if err := s.assign(ctx, beyond > 0); err != nil {
 			return err
@@ -108,7 +111,9 @@ func (s *sized) run(ctx context.Context) error {
 		stalled := false
 		if s.stall > 0 {
 			was := within
-			within = s.sums.within(s.scatter)
+			if within, err = s.sums.within(ctx, s.scatter); err != nil {
+				return err
+			}
 			stalled = was-within <= s.stall*within
 		}
 		if settled || stalled {

@@ -36,7 +36,7 @@ func principal(ctx context.Context, x Rows, p int, rng *rand.Rand) ([]float64, e
 		err := par.Chunks(ctx, p, 1, func(_, lo, hi int) {
 			for b := lo; b < hi; b++ {
 				for i := range dim {
-					next[b*dim+i] = dot64(cov[i*dim:(i+1)*dim], basis[b*dim:(b+1)*dim])
+					next[b*dim+i] = f32.Dot64(cov[i*dim:(i+1)*dim], basis[b*dim:(b+1)*dim])
 				}
 			}
 		})
@@ -64,11 +64,12 @@ func covariance(ctx context.Context, x core.Matrix) ([]float64, error) {
 	}
 	cov := make([]float64, dim*dim)
 	err := par.Chunks(ctx, dim, 8, func(_, lo, hi int) {
-		for i := range x.Rows {
-			row := centered.Row(i)
-			for j := lo; j < hi; j++ {
-				f32.Add64(cov[j*dim+j:(j+1)*dim], row[j:], float64(row[j]))
+		column := make([]float64, x.Rows)
+		for j := lo; j < hi; j++ {
+			for i := range column {
+				column[i] = float64(centered.Row(i)[j])
 			}
+			f32.AddRows64(cov[j*dim+j:(j+1)*dim], centered.Data[j:], dim, column)
 		}
 	})
 	for i := range dim {
@@ -87,35 +88,18 @@ func orthonormalize(rows []float64, dim int) {
 		for range 2 {
 			for j := range i {
 				q := rows[j*dim : (j+1)*dim]
-				s := dot64(r, q)
+				s := f32.Dot64(r, q)
 				for k, v := range q {
 					r[k] -= float64(s * v)
 				}
 			}
 		}
-		if norm := math.Sqrt(dot64(r, r)); norm > 0 {
+		if norm := math.Sqrt(f32.Dot64(r, r)); norm > 0 {
 			for k := range r {
 				r[k] /= norm
 			}
 		}
 	}
-}
-
-// dot64 keeps four sums: one would wait for itself.
-func dot64(x, y []float64) float64 {
-	var s0, s1, s2, s3 float64
-	y = y[:len(x)]
-	i := 0
-	for ; i+4 <= len(x); i += 4 {
-		s0 += float64(x[i] * y[i])
-		s1 += float64(x[i+1] * y[i+1])
-		s2 += float64(x[i+2] * y[i+2])
-		s3 += float64(x[i+3] * y[i+3])
-	}
-	for ; i < len(x); i++ {
-		s0 += float64(x[i] * y[i])
-	}
-	return s0 + s1 + (s2 + s3)
 }
 
 // project returns the coordinates of the rows of x along the rows of basis, one matrix for each of dims with that many
@@ -135,12 +119,13 @@ func project(ctx context.Context, x Rows, basis []float64, dims []int) ([]core.M
 	}
 	scratch := x.Scratch(1)
 	err := par.Chunks(ctx, x.Len(), taskRows, func(worker, lo, hi int) {
-		sum := make([]float64, p)
+		sum, row := make([]float64, p), make([]float64, dim)
 		for i := lo; i < hi; i++ {
 			clear(sum)
 			for j, v := range x.Row(i, scratch[worker]) {
-				f32.Add64(sum, across[j*p:(j+1)*p], float64(v))
+				row[j] = float64(v)
 			}
+			f32.AddRows64(sum, across, p, row)
 			for _, m := range out {
 				for b := range m.Row(i) {
 					m.Row(i)[b] = float32(sum[b])

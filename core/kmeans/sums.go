@@ -11,6 +11,8 @@ const (
 	chunkRows = 65536 // rows summed into one partial sum; part of the definition of a fit, never to be changed
 	taskRows  = 512   // rows one goroutine takes at a time where the order does not matter
 
+	taskCentroids = 16 // the same of centroids
+
 	remakeEvery = 64 // sums are updated in place at most this often less one before they are remade
 )
 
@@ -128,7 +130,7 @@ func (s *sums) columns(ctx context.Context, dim int, f func(c0, c1 int)) error {
 
 // within is the weighted sum of the squared distances of the rows to the means of their clusters, scatter being that to
 // the mean of all: what the means are apart is the difference.
-func (s *sums) within(scatter float64) float64 {
+func (s *sums) within(ctx context.Context, scatter float64) (float64, error) {
 	dim := len(s.rows) / len(s.weight)
 	center := make([]float64, dim)
 	var weight float64
@@ -141,20 +143,27 @@ func (s *sums) within(scatter float64) float64 {
 	for c := range center {
 		center[c] /= weight
 	}
-	var between float64
-	for k, w := range s.weight {
-		if w == 0 {
-			continue
+	between := make([]float64, len(s.weight))
+	err := par.Chunks(ctx, len(between), taskCentroids, func(_, lo, hi int) {
+		for k := lo; k < hi; k++ {
+			w := s.weight[k]
+			if w == 0 {
+				continue
+			}
+			inverse := 1 / w
+			var sq float64
+			for c, v := range s.rows[k*dim : (k+1)*dim] {
+				d := float64(v*inverse) - center[c]
+				sq += float64(d * d)
+			}
+			between[k] = float64(sq * w)
 		}
-		inverse := 1 / w
-		var sq float64
-		for c, v := range s.rows[k*dim : (k+1)*dim] {
-			d := float64(v*inverse) - center[c]
-			sq += float64(d * d)
-		}
-		between += float64(sq * w)
+	})
+	var total float64
+	for _, b := range between {
+		total += b
 	}
-	return scatter - between
+	return scatter - total, err
 }
 
 // mean writes the mean of cluster k to dst.

@@ -205,3 +205,14 @@ func addTimes64Vectors(dst, x []float64, w float64) int {
 	addTimes64AVX2(&dst[:len(x)][0], &x[0], w, n)
 	return dotLanes * n
 }
+
+func addRows64Blocks(dst []float64, x []float32, stride int, w []float64) int {
+	n := len(dst) / 32
+	if cpu.Use() == cpu.Generic {
+		return 0
+	}
+	for b := range n {
+		addRows64AVX2(&dst[32*b], &x[32*b], stride, &w[0], len(w))
+	}
+	return 32 * n
+}

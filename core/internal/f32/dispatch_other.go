@@ -31,8 +31,9 @@ func addVectors(x, y []float32) int                          { return 0 }
 func add64Vectors(dst []float64, x []float32, w float64) int { return 0 }
 func finiteVectors(x []float32) int                          { return 0 }
 
-func dot64Vectors(sums *[dotLanes]float64, x, y []float64) int { return 0 }
-func addTimes64Vectors(dst, x []float64, w float64) int        { return 0 }
+func dot64Vectors(sums *[dotLanes]float64, x, y []float64) int                { return 0 }
+func addTimes64Vectors(dst, x []float64, w float64) int                       { return 0 }
+func addRows64Blocks(dst []float64, x []float32, stride int, w []float64) int { return 0 }
 
 func gemmTile(l cpu.Level, size int, c []float32, stride int, a []float32, row, step int, panel []float32, t tileOf) {
 	gemmTileGeneric(size, shapes[l].lanes, c, stride, a, row, step, panel, t)

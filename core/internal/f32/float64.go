@@ -1,5 +1,7 @@
 package f32
 
+import "fmt"
+
 const dotLanes = 16
 
 // Dot64 is the sum of the products of x and y in float64: sixteen sums, of every sixteenth product, are added up in pairs,
@@ -31,5 +33,21 @@ func AddTimes64(dst, x []float64, w float64) {
 	dst = dst[:len(x)]
 	for i := addTimes64Vectors(dst, x, w); i < len(x); i++ {
 		dst[i] += float64(w * x[i])
+	}
+}
+
+// AddRows64 adds to dst the rows of x, which are stride elements apart, row j times w[j]: as Add64 would one after the
+// other, to the bit. It panics if x ends before its last row does, or stride is less than len(dst).
+func AddRows64(dst []float64, x []float32, stride int, w []float64) {
+	if len(w) == 0 {
+		return
+	}
+	if stride < len(dst) || len(x) < (len(w)-1)*stride+len(dst) {
+		panic(fmt.Sprintf("f32: %d values in rows %d apart for %d rows of %d", len(x), stride, len(w), len(dst)))
+	}
+	if i := addRows64Blocks(dst, x, stride, w); i < len(dst) {
+		for j, v := range w {
+			Add64(dst[i:], x[j*stride+i:j*stride+len(dst)], v)
+		}
 	}
 }

@@ -40,3 +40,47 @@ func TestFloat64Sums(t *testing.T) {
 		}
 	})
 }
+
+func TestAddRows64(t *testing.T) {
+	forEachLevel(t, func(t *testing.T) {
+		for _, rows := range []int{0, 1, 2, 37} {
+			for _, cols := range []int{0, 1, 31, 32, 33, 64, 103} {
+				stride := cols + rows%3
+				x := normals(3, max(0, (rows-1)*stride+cols))
+				w := make([]float64, rows)
+				for j, v := range normals(4, rows) {
+					w[j] = float64(v) / 3
+				}
+				dst := guardedSlice[float64](cols, -7)
+				want := make([]float64, cols)
+				for i := range want {
+					dst.in[i] = 1 / float64(i+3)
+					want[i] = dst.in[i]
+					for j := range w {
+						want[i] += float64(w[j] * float64(x[j*stride+i]))
+					}
+				}
+				AddRows64(dst.in, x, stride, w)
+				dst.checkIntact(t)
+				for i, v := range want {
+					if math.Float64bits(dst.in[i]) != math.Float64bits(v) {
+						t.Fatalf("%d rows of %d, element %d: %v, want %v", rows, cols, i, dst.in[i], v)
+					}
+				}
+			}
+		}
+		for _, bad := range []func(){
+			func() { AddRows64(make([]float64, 4), make([]float32, 8), 3, make([]float64, 2)) },
+			func() { AddRows64(make([]float64, 4), make([]float32, 7), 4, make([]float64, 2)) },
+		} {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Fatal("no panic")
+					}
+				}()
+				bad()
+			}()
+		}
+	})
+}

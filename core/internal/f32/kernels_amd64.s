@@ -11699,6 +11699,65 @@ loop:
 	VZEROUPPER
 	RET
 
+// func addRows64AVX2(dst *float64, x *float32, stride int, w *float64, n int)
+// Requires: AVX
+TEXT ·addRows64AVX2(SB), NOSPLIT, $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    x+8(FP), CX
+	MOVQ    stride+16(FP), DX
+	MOVQ    w+24(FP), BX
+	MOVQ    n+32(FP), SI
+	SHLQ    $0x02, DX
+	VMOVUPD (AX), Y0
+	VMOVUPD 32(AX), Y1
+	VMOVUPD 64(AX), Y2
+	VMOVUPD 96(AX), Y3
+	VMOVUPD 128(AX), Y4
+	VMOVUPD 160(AX), Y5
+	VMOVUPD 192(AX), Y6
+	VMOVUPD 224(AX), Y7
+
+loop:
+	VBROADCASTSD (BX), Y8
+	VCVTPS2PD    (CX), Y9
+	VMULPD       Y8, Y9, Y9
+	VADDPD       Y9, Y0, Y0
+	VCVTPS2PD    16(CX), Y9
+	VMULPD       Y8, Y9, Y9
+	VADDPD       Y9, Y1, Y1
+	VCVTPS2PD    32(CX), Y9
+	VMULPD       Y8, Y9, Y9
+	VADDPD       Y9, Y2, Y2
+	VCVTPS2PD    48(CX), Y9
+	VMULPD       Y8, Y9, Y9
+	VADDPD       Y9, Y3, Y3
+	VCVTPS2PD    64(CX), Y9
+	VMULPD       Y8, Y9, Y9
+	VADDPD       Y9, Y4, Y4
+	VCVTPS2PD    80(CX), Y9
+	VMULPD       Y8, Y9, Y9
+	VADDPD       Y9, Y5, Y5
+	VCVTPS2PD    96(CX), Y9
+	VMULPD       Y8, Y9, Y9
+	VADDPD       Y9, Y6, Y6
+	VCVTPS2PD    112(CX), Y9
+	VMULPD       Y8, Y9, Y9
+	VADDPD       Y9, Y7, Y7
+	ADDQ         DX, CX
+	ADDQ         $0x00000008, BX
+	DECQ         SI
+	JNZ          loop
+	VMOVUPD      Y0, (AX)
+	VMOVUPD      Y1, 32(AX)
+	VMOVUPD      Y2, 64(AX)
+	VMOVUPD      Y3, 96(AX)
+	VMOVUPD      Y4, 128(AX)
+	VMOVUPD      Y5, 160(AX)
+	VMOVUPD      Y6, 192(AX)
+	VMOVUPD      Y7, 224(AX)
+	VZEROUPPER
+	RET
+
 // func whereOnAVX2(dst *float32, x *float32, y *float32, n int)
 // Requires: AVX
 TEXT ·whereOnAVX2(SB), NOSPLIT, $0-32

@@ -365,6 +365,11 @@ func dot64AVX2(sums *float64, x *float64, y *float64, n int)
 //go:noescape
 func addTimes64AVX2(dst *float64, x *float64, w float64, n int)
 
+// addRows64AVX2 adds to 32 sums the n rows of x, stride elements apart, each times its w.
+//
+//go:noescape
+func addRows64AVX2(dst *float64, x *float32, stride int, w *float64, n int)
+
 // whereOnAVX2 is WhereOn for n vectors of eight elements.
 //
 //go:noescape

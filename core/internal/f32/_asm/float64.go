@@ -53,4 +53,34 @@ func doubles() {
 	JNZ(LabelRef("loop"))
 	VZEROUPPER()
 	RET()
+
+	TEXT("addRows64AVX2", NOSPLIT, "func(dst *float64, x *float32, stride int, w *float64, n int)")
+	Doc("addRows64AVX2 adds to 32 sums the n rows of x, stride elements apart, each times its w.")
+	Pragma("noescape")
+	dst, x, stride := Load(Param("dst"), GP64()), Load(Param("x"), GP64()), Load(Param("stride"), GP64())
+	weight, n := Load(Param("w"), GP64()), Load(Param("n"), GP64())
+	SHLQ(Imm(2), stride)
+	var eight [8]reg.VecVirtual
+	for i := range eight {
+		eight[i] = YMM()
+		VMOVUPD(Mem{Base: dst, Disp: 32 * i}, eight[i])
+	}
+	w = YMM()
+	Label("loop")
+	VBROADCASTSD(Mem{Base: weight}, w)
+	for i, s := range eight {
+		p := YMM()
+		VCVTPS2PD(Mem{Base: x, Disp: 16 * i}, p)
+		VMULPD(w, p, p)
+		VADDPD(p, s, s)
+	}
+	ADDQ(stride, x)
+	ADDQ(U32(8), weight)
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	for i, s := range eight {
+		VMOVUPD(s, Mem{Base: dst, Disp: 32 * i})
+	}
+	VZEROUPPER()
+	RET()
 }
