@@ -24,6 +24,9 @@ NAMES = {
     "ours": "**semantic-id, this one**",
     "0.2.5": "semantic-id 0.2.5",
     "0.2.5-batches": "semantic-id 0.2.5, batch_size=2048",
+    "ours-rqvae": "**semantic-id, this one**",
+    "0.2.5-rqvae": "semantic-id 0.2.5",
+    "0.2.5-torch": "PyTorch, a loop of its own",
     "faiss-rq": "faiss.ResidualQuantizer, beam 1",
     "faiss-rq-tables": "faiss.ResidualQuantizer, beam 1, use_beam_LUT",
     "faiss-flat": "faiss.IndexFlatL2",
@@ -129,12 +132,12 @@ def versions(workers: Sequence[Worker]) -> str:
     return "Versions: " + "; ".join(sorted({w.versions for w in workers})) + "."
 
 
-def go_bench(name: str, duration: str, threads: int) -> str:
+def go_bench(name: str, duration: str, threads: int, package: str = "./core/internal/f32") -> str:
     go = subprocess.run([sys.executable, ROOT / "tools" / "golang.py"], capture_output=True, text=True, check=False)
     if go.returncode:
         raise MissingError("there is no Go on this machine")
     program = str(Path(go.stdout.strip()) / "go")
-    command = [program, "test", "-run", "^$", "-bench", name, "-benchtime", duration, "./core/internal/f32"]
+    command = [program, "test", "-run", "^$", "-bench", name, "-benchtime", duration, package]
     env = environ(threads) | {"GOTOOLCHAIN": "local", "GOWORK": "off"}
     done = subprocess.run(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True, check=True)
     return done.stdout

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from programs_rqvae import Autoencoder, PlainTorch
 
 Floats = npt.NDArray[np.float32]
 Codes = npt.NDArray[Any]
@@ -363,6 +364,9 @@ PROGRAMS: dict[str, type[Any]] = {
     "ours-balanced": SemanticIdBalanced,
     "0.2.5": SemanticId,
     "0.2.5-batches": SemanticIdBatches,
+    "ours-rqvae": Autoencoder,
+    "0.2.5-rqvae": Autoencoder,
+    "0.2.5-torch": PlainTorch,  # which is in the environment of 0.2.5
     "faiss-flat": FaissFlat,
     "faiss-rq": FaissRQ,
     "faiss-rq-tables": FaissRQTables,

@@ -30,6 +30,7 @@ import measure_kernel
 import measure_memory
 import measure_metrics
 import measure_resolvers
+import measure_rqvae
 import measure_stream
 import semantic_id
 from bench import HERE, ROOT, Bench, commit
@@ -44,6 +45,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Section | list[Section]]] = {
     "restarts": measure_fit.restarts,
     "beam": measure_beam.beam,
     "balanced": measure_balanced.balanced,
+    "rqvae": measure_rqvae.rqvae,
     "growth": measure_growth.growth,
     "memory": measure_memory.memory,
     "estimate": measure_estimate.estimate,
