@@ -382,7 +382,7 @@ class Counting(CollisionStore):
         ({"model": None}, ValueError, "requires 'embeddings' and 'model'"),
         ({"semantic_ids": ["0-0-0"]}, ValueError, "1 semantic ids and 600 embeddings"),
         ({"semantic_ids": "ab"}, TypeError, "want a list"),
-        ({"semantic_ids": [None] * 600}, ValueError, r"semantic_ids\[0\] is None, but the model's code of"),
+        ({"semantic_ids": [None] * 600}, TypeError, r"semantic_ids\[0\] is None: want a string"),
         ({"item_keys": [1, 2]}, ValueError, "600 semantic ids and 2 of item_keys"),
         ({"item_keys": [1] * 600}, ValueError, "item key 1 is at positions 0 and 1"),
         ({"item_keys": [None] * 600}, TypeError, r"item_keys\[0\] is None"),

@@ -202,7 +202,7 @@ func (g *crowd) assign(ctx context.Context, all []offered, prices []float64) (to
 			at := slices.IndexFunc(o.places, func(x offer) bool { return x.place == to[r] })
 			pays += o.places[at].added
 		}
-		if j == nowhere || pays > o.rest+1e-12*math.Abs(o.rest) {
+		if j == nowhere || pays > o.rest+float64(1e-12*math.Abs(o.rest)) {
 			more = append(more, int32(r))
 		}
 	}

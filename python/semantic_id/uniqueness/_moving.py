@@ -120,6 +120,8 @@ def read_batch(
             f"code out of range: {codes[row, level]} at row {row}, level {level}, want 0 to {sizes[level] - 1}"
         )
     for i, (id, own) in enumerate(zip(ids, names.write(model, codes), strict=True)):
+        if not isinstance(id, str):
+            raise TypeError(f"semantic_ids[{i}] is {id!r}: want a string")
         if id != own:
             whose = f"codes[{i}]" if given else f"the model's code of embeddings[{i}]"
             raise ValueError(
