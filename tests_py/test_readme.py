@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "CHANGELOG.md", "docs/architecture.md", "docs/metrics.md", "docs/unique-ids.md"]
+PAGES = [
+    "README.md",
+    "CHANGELOG.md",
+    "docs/architecture.md",
+    "docs/metrics.md",
+    "docs/unique-ids.md",
+    "docs/collisions.md",
+]
 
 
 def blocks(language):

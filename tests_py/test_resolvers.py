@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 from semantic_id import (
+    RQVAE,
     CapacityResolver,
     InMemoryCollisionStore,
     PostgresCollisionStore,
@@ -328,6 +329,27 @@ def test_cosine(items, cls):
     np.testing.assert_allclose(model.residual_space(x)[0], unit, rtol=1e-6)
 
 
+@pytest.mark.parametrize("cls", RESOLVERS)
+def test_rqvae(items, cls):
+    """The space of an RQVAE is that of its latents."""
+    x, _, _, _ = items
+    settings = {"num_emb_list": [6, 40], "e_dim": 4, "layers": [16], "kmeans_init": True, "epochs": 5}
+    with warnings.catch_warnings(action="ignore"):  # of what so short a training leaves
+        model = RQVAE(8, **settings, batch_size=600, random_state=0).fit(x)
+    latents, books = model.residual_space(x)
+    assert [b.shape for b in books] == [(6, 4), (40, 4)]
+    codes = model.encode(x)
+    assert (Foreign(books).encode(latents) == codes).all(axis=1).mean() > 0.99  # NumPy may round near-ties otherwise
+    rows = np.unique(codes[:, 0], return_index=True)[1]  # a few of each first code, so that there is room
+    rows = np.concatenate([np.flatnonzero(codes[:, 0] == codes[row, 0])[:30] for row in rows])
+    ids = model.semantic_id(codes[rows])
+    done = cls().resolve(ids, embeddings=x[rows], model=model)
+    assert len(set(ids)) < len(set(done.ids)) == len(rows)
+    assert done.ids == model.semantic_id(done.codes)
+    added = Foreign(books).errors(latents[rows], done.codes) - Foreign(books).errors(latents[rows], codes[rows])
+    np.testing.assert_allclose(done.added_error, added[done.moved], rtol=1e-4, atol=1e-6)
+
+
 class Foreign:
     """A model of another package: what it quantizes are embeddings, and its codebooks are in `codebooks_`."""
 
@@ -340,6 +362,9 @@ class Foreign:
             codes.append(((rest[:, None] - book) ** 2).sum(axis=2).argmin(axis=1))
             rest = rest - book[codes[-1]]
         return np.stack(codes, axis=1)
+
+    def errors(self, x, codes):
+        return errors(self, x, codes)
 
     def semantic_id(self, codes, *, sep="-", fmt="plain", formatter=None):
         return [sep.join(map(str, row)) for row in np.asarray(codes).tolist()]

@@ -85,10 +85,6 @@ func QuantizerLatents(handle int64, xAddr uint64, rows, dim int64, outAddr uint6
 		if err != nil {
 			return err
 		}
-		latents, err := m.Latents(context.Background(), x)
-		if err == nil {
-			copy(out.Data, latents.Data)
-		}
-		return err
+		return m.Latents(context.Background(), x, out)
 	})
 }

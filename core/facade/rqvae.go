@@ -235,6 +235,27 @@ func RQVAEEncode(handle int64, xAddr uint64, rows, dim, batch int64, codesAddr, 
 	})
 }
 
+// RQVAELatents writes what the model quantizes of x, float32 (rows, dim): its latents, float32 (rows, columns of a codebook).
+func RQVAELatents(handle int64, xAddr uint64, rows, dim int64, outAddr, controlAddr uint64, errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		m, err := autoencoder(handle)
+		if err != nil {
+			return err
+		}
+		x, err := matrix(xAddr, rows, dim)
+		if err != nil {
+			return err
+		}
+		out, err := matrix(outAddr, rows, int64(m.Shape().EDim))
+		if err != nil {
+			return err
+		}
+		ctx, stop := controlAt(controlAddr).context()
+		defer stop()
+		return m.Latents(ctx, x, out)
+	})
+}
+
 // RQVAEDecode writes the rows, float32 (rows, dim), that the decoder makes of codes, int32 (rows, levels).
 func RQVAEDecode(handle int64, codesAddr uint64, rows, levels int64, outAddr uint64, errAddr uint64, errLen int64) int64 {
 	return call(errAddr, errLen, func() error {

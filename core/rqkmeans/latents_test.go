@@ -3,6 +3,7 @@ package rqkmeans_test
 import (
 	"errors"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/semantic-id/semantic-id/core"
@@ -19,12 +20,12 @@ func TestLatents(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		z, err := m.Latents(t.Context(), x)
-		if err != nil {
+		z := core.NewMatrix(x.Rows, x.Cols)
+		if err := m.Latents(t.Context(), x, z); err != nil {
 			t.Fatal(err)
 		}
-		if metric == core.L2 && &z.Data[0] != &x.Data[0] {
-			t.Error("a copy under L2")
+		if metric == core.L2 && !slices.Equal(z.Data, x.Data) {
+			t.Error("others than the rows under L2")
 		}
 		codes := core.NewCodes(3, 1)
 		if err := m.Encode(t.Context(), x, codes); err != nil {
@@ -41,7 +42,10 @@ func TestLatents(t *testing.T) {
 			}
 		}
 		bad := core.Matrix{Rows: 2, Cols: 2, Data: []float32{1, 2, 0, float32(math.NaN())}}
-		if _, err := m.Latents(t.Context(), bad); !errors.Is(err, core.ErrNotFinite) {
+		if err := m.Latents(t.Context(), bad, core.NewMatrix(2, 2)); !errors.Is(err, core.ErrNotFinite) {
+			t.Error(err)
+		}
+		if err := m.Latents(t.Context(), x, core.NewMatrix(3, 1)); !errors.Is(err, core.ErrShape) {
 			t.Error(err)
 		}
 	}

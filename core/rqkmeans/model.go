@@ -77,25 +77,26 @@ func (m *Model) Clusters() []int {
 	return ks
 }
 
-// Latents returns what the codebooks quantize of each row: the sum of the centroids of a code stands for that. It is x
-// itself, or under Cosine a copy whose rows are divided by their norms. Rows that cannot be encoded are an error.
-func (m *Model) Latents(ctx context.Context, x core.Matrix) (_ core.Matrix, err error) {
+// Latents writes into dst what the codebooks quantize of each row of x, which the sum of the centroids of a code stands
+// for: x itself, or under Cosine its rows divided by their norms. Rows that cannot be encoded are an error.
+func (m *Model) Latents(ctx context.Context, x, dst core.Matrix) (err error) {
 	defer fault.Panic()()
 	defer fault.Recover(&err, x.Data)
 	if err := m.check(x, core.NewCodes(x.Rows, len(m.books))); err != nil {
-		return core.Matrix{}, err
+		return err
 	}
-	if err := checkRows(ctx, x, m.metric); err != nil || m.metric != core.Cosine {
-		return x, err
+	if dst.Rows != x.Rows || dst.Cols != m.dim || len(dst.Data) != len(x.Data) {
+		return fmt.Errorf("rqkmeans: %w: room for %d rows of %d columns, want %d of %d", core.ErrShape, dst.Rows, dst.Cols, x.Rows, m.dim)
 	}
-	z := core.NewMatrix(x.Rows, x.Cols)
-	err = par.Chunks(ctx, x.Rows, blockRows, func(_, lo, hi int) {
-		for i := lo; i < hi; i++ {
-			copy(z.Row(i), x.Row(i))
-			f32.Normalize(z.Row(i))
+	if err := checkRows(ctx, x, m.metric); err != nil {
+		return err
+	}
+	return par.Chunks(ctx, x.Rows, blockRows, func(_, lo, hi int) {
+		copy(dst.Slice(lo, hi).Data, x.Slice(lo, hi).Data)
+		for i := lo; i < hi && m.metric == core.Cosine; i++ {
+			f32.Normalize(dst.Row(i))
 		}
 	})
-	return z, err
 }
 
 // Encode writes into dst, for each row of x and each level, the nearest centroid to what the levels before left over.

@@ -170,6 +170,18 @@ class Facade(Protocol):
         errLen: int,
     ) -> int: ...
 
+    def RQVAELatents(
+        self,
+        handle: int,
+        xAddr: int,
+        rows: int,
+        dim: int,
+        outAddr: int,
+        controlAddr: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
     def RQVAEDecode(
         self,
         handle: int,

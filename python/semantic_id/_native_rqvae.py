@@ -79,6 +79,17 @@ class Autoencoder:
             _native._call_long(call, _native._progress("encode", "rows", 1, rows) if verbose else None, first_row)
         return codes
 
+    def latents(self, x: FloatMatrix, e_dim: int) -> FloatMatrix:
+        """Return what is quantized of `x`, float32 and C-ordered: (n_samples, e_dim)."""
+        rows, dim = x.shape
+        out = np.empty((rows, e_dim), np.float32)
+
+        def call(control: int, text: int, size: int) -> int:
+            return _native._lib.RQVAELatents(self.handle, _address(x), rows, dim, _address(out), control, text, size)
+
+        _native._call_long(call, None)
+        return out
+
     def decode(self, codes: CodeMatrix) -> FloatMatrix:
         """Return what the decoder makes of `codes`, int32, C-ordered, of `levels` columns."""
         out = np.empty((len(codes), self.dim), np.float32)

@@ -444,6 +444,43 @@ class RQVAE(Estimator, BaseSemanticEncoder):
         model = self._model()
         return model.decode(as_codes(codes, model.levels))
 
+    def residual_space(
+        self, X: Any, *, device: str | None = None, batch_size: int | None = None
+    ) -> tuple[FloatMatrix, list[FloatMatrix]]:
+        """Return the latents of embeddings, and the codebooks, for resolvers that choose codes anew.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, in_dim)
+            Embeddings.
+        device : str, default=None
+            Where to work (None: the argument of the constructor).
+        batch_size : int, default=None
+            Not used.
+
+        Returns
+        -------
+        latents : ndarray of shape (n_samples, e_dim), dtype float32
+            What the encoder makes of `X`.
+        codebooks : list of ndarray of shape (num_emb_list[l], e_dim), dtype float32
+            The code vectors of each level.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit` or `load`.
+        ShapeMismatchError
+            If `X` is empty, not 2-D, or of another number of columns than in `fit`.
+        ValueError
+            If `X` holds NaN or infinity.
+        """
+        check_device(self.device if device is None else device)
+        model, weights = self._model(), self._fitted()
+        rows = as_matrix(X, model.dim, "RQVAE")
+        books = [weights[f"rq.vq_layers.{level}.embedding.weight"] for level in range(model.levels)]
+        x = rows if is_float32(rows) else to_float32(rows)
+        return model.latents(x, books[0].shape[1]), books
+
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
         """Return copies of the model's tensors under the names that PyTorch gives them.
 
