@@ -12,8 +12,9 @@ import (
 
 const (
 	roughProducts = 1 << 24 // 64 MiB
-	roughRows     = 1024    // rows taken at a time
-	roughShare    = 0.01    // of the rows that may be too many or too few; with fewer left nothing is gained
+	roughRows     = 4096    // rows multiplied at a time
+	lookRows      = 512     // rows that a goroutine looks at at a time
+	roughShare    = 0.02    // of the rows that may be too many or too few; with fewer left nothing is gained
 	roughMost     = 0.06    // with more left than this share, Solve is to help
 )
 
@@ -47,6 +48,9 @@ func NewRough(rows Rows, s Sizes) *Rough {
 		stride: roughStride(k), products: make([]float32, n*roughStride(k)), scratch: make([]float32, min(n, roughRows)*rows.Dim()),
 	}
 	r.balancer = newBalancer(r.sizes, n, r.look)
+	for i := range n {
+		r.balancer.second[i] = int32(min(1, k-1)) // of look, any two will do
+	}
 	return r
 }
 
@@ -120,56 +124,36 @@ func (r *Rough) look(ctx context.Context, prices []float64, moved float64) error
 		}
 	}
 	b, tables := r.balancer, [][]float32{half}
-	return par.Chunks(ctx, r.rows.Len(), roughRows, func(_, lo, hi int) {
-		scores, least := make([]float32, r.stride), make([]float32, f32.Chunk)
+	return par.Chunks(ctx, r.rows.Len(), lookRows, func(_, lo, hi int) {
+		scores, least, keys := make([]float32, r.stride), make([]float32, f32.Chunk), []uint64(nil)
 		for i := lo; i < hi; i++ {
 			if far := b.margin[i] - float32(moved); far > 0 { // it stays
 				b.margin[i] = far
 				continue
 			}
 			f32.AddTables(scores, least, r.products[i*r.stride:][:r.stride], tables, 0)
-			b.first[i], b.second[i], b.margin[i] = cheapestTwo(scores, least)
+			// No more than the two that were cheapest, and what is cheaper, can be so now.
+			limit := min(max(scores[b.first[i]], scores[max(0, b.second[i])]), math.MaxFloat32)
+			if keys = f32.AppendAtMost32(keys[:0], scores, limit, 0); len(keys) > 0 {
+				b.first[i], b.second[i], b.margin[i] = firstTwo(keys)
+			}
 		}
 	})
 }
 
-// cheapestTwo are the columns of the two least scores, the second -1 if there is one column, and by how much the cost of
-// the second is more. least[l] is the least score of columns l, l+f32.Chunk and so on, as AddTables finds it.
-func cheapestTwo(scores, least []float32) (first, second int32, margin float32) {
-	none := key(float32(math.Inf(1)), 0)
-	one, two := none, none
-	for l, v := range least {
-		k := key(v, l)
-		one, two = min(one, k), min(two, max(one, k)) // branches would be as often wrong as right
+// firstTwo are the indices of the two least of the keys that f32.AppendAtMost32 makes of numbers, and by how much twice the
+// second number is more; the second is -1 if there is one key.
+func firstTwo(keys []uint64) (first, second int32, margin float32) {
+	one, two := keys[0], uint64(math.MaxUint64)
+	for _, k := range keys[1:] {
+		one, two = min(one, k), min(two, max(one, k))
 	}
-	at := func(k uint64) (int, float32) {
-		j := int(uint32(k))
-		v := least[j]
-		for scores[j] != v {
-			j += f32.Chunk
-		}
-		return j, v
-	}
-	j, v := at(one)
-	other, w := -1, float32(math.Inf(1))
-	if two < none {
-		other, w = at(two)
-	}
-	for l := j % f32.Chunk; l < len(scores); l += f32.Chunk {
-		if l != j && scores[l] < w {
-			other, w = l, scores[l]
-		}
-	}
-	if other < 0 {
+	v, j := f32.Unkey32(one)
+	if two == math.MaxUint64 {
 		return int32(j), -1, float32(math.Inf(1))
 	}
-	return int32(j), int32(other), 2 * (w - v)
-}
-
-// key orders numbers, and equal ones by place.
-func key(v float32, place int) uint64 {
-	b := math.Float32bits(v + 0) // which is not -0
-	return uint64(b^(uint32(int32(b)>>31)|1<<31))<<32 | uint64(place)
+	w, l := f32.Unkey32(two)
+	return int32(j), int32(l), 2 * (w - v)
 }
 
 // Warm is what Solve may start from.

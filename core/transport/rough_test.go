@@ -135,32 +135,26 @@ func TestRoughSameEverywhere(t *testing.T) {
 	}
 }
 
-func TestCheapestTwo(t *testing.T) {
+func TestFirstTwo(t *testing.T) {
 	rng := rand.New(rand.NewPCG(8, 0))
-	inf := float32(math.Inf(1))
-	for range 20_000 {
-		n := 1 + rng.IntN(100)
-		scores, least := make([]float32, roughStride(n)), make([]float32, f32.Chunk)
-		half, dots := make([]float32, len(scores)), make([]float32, len(scores))
+	for range 2000 {
+		scores := make([]float32, f32.Chunk)
 		for j := range scores {
-			half[j] = inf
-			if j < n && rng.IntN(10) > 0 {
-				half[j] = float32(rng.IntN(8)-4) / 2 // many are equal, some 0
-			}
+			scores[j] = float32(rng.IntN(40)-20) / 2 // some are equal
 		}
-		f32.AddTables(scores, least, dots, [][]float32{half}, 0)
-		first, second, margin := cheapestTwo(scores, least)
+		limit := scores[rng.IntN(len(scores))]
+		first, second, margin := firstTwo(f32.AppendAtMost32(nil, scores, limit, 0))
 		sorted := slices.Sorted(slices.Values(scores))
-		if scores[first] != sorted[0] {
-			t.Fatalf("%v: first is %d", scores[:n], first)
-		}
+		least := slices.Index(scores, sorted[0])
 		switch {
-		case len(sorted) < 2 || sorted[1] == inf:
-			if second >= 0 {
-				t.Fatalf("%v: second is %d", scores[:n], second)
+		case int(first) != least:
+			t.Fatalf("%v: first is %d, want %d", scores, first, least)
+		case sorted[1] > limit:
+			if second >= 0 || !math.IsInf(float64(margin), 1) {
+				t.Fatalf("%v up to %g: second is %d by %g, want none", scores, limit, second, margin)
 			}
 		case second == first || scores[second] != sorted[1] || margin != 2*(sorted[1]-sorted[0]):
-			t.Fatalf("%v: second is %d, by %g", scores[:n], second, margin)
+			t.Fatalf("%v: second is %d by %g", scores, second, margin)
 		}
 	}
 }
