@@ -140,6 +140,7 @@ func TextItem(s string) string { return "t" + s }
 func CheckTexts(what string, texts []string) error {
 	for i, s := range texts {
 		switch {
+		case isPlain(s): // as almost all are
 		case s == "":
 			return fmt.Errorf("%w: %s at position %d is empty", core.ErrParam, what, i)
 		case strings.IndexByte(s, 0) >= 0:
@@ -149,6 +150,16 @@ func CheckTexts(what string, texts []string) error {
 		}
 	}
 	return nil
+}
+
+// isPlain is whether s is not empty and of ASCII without zero bytes.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if s[i]-1 >= 0x7f {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // next is NextSuffixes by Update.
