@@ -399,6 +399,19 @@ def test_lines_and_bars(capsys, caplog):
     assert capsys.readouterr() == ("", "")
 
 
+def test_the_picture_of_the_history(model, tmp_path):
+    figure = model.plot_history()
+    losses, collisions, use = figure.axes
+    shown = {line.get_label(): line.get_ydata() for line in losses.lines}
+    np.testing.assert_array_equal(shown["error of codes"], model.history_["error"])
+    np.testing.assert_array_equal(collisions.lines[0].get_ydata(), model.history_["collision_rate"])
+    assert len(use.lines) == 3 + 1
+    assert [axes.lines[-1].get_xdata()[0] for axes in figure.axes] == [model.kept_epoch_ + 1] * 3
+    figure.savefig(tmp_path / "history.png")
+    with pytest.raises(NotFittedError, match="no history"):
+        small().load_state_dict(model.state_dict()).plot_history()
+
+
 def test_it_is_an_estimator(model):
     from sklearn.base import clone
     from sklearn.pipeline import make_pipeline

@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ from .._estimator import Estimator
 from .._params import check_choice, check_float, check_int, check_seed
 from ..core import BaseSemanticEncoder
 from ..exceptions import CollapseWarning, ModelFileError, NotFittedError, ShapeMismatchError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["RQVAE"]
 
@@ -480,6 +483,27 @@ class RQVAE(Estimator, BaseSemanticEncoder):
         books = [weights[f"rq.vq_layers.{level}.embedding.weight"] for level in range(model.levels)]
         x = rows if is_float32(rows) else to_float32(rows)
         return model.latents(x, books[0].shape[1]), books
+
+    def plot_history(self) -> Figure:
+        """Draw what `history_` says: losses, collisions and use of codes by epoch. Needs the extra ``[plot]``.
+
+        Returns
+        -------
+        figure : matplotlib.figure.Figure
+            Three plots side by side, with a line where the kept epoch is; ``figure.savefig(path)`` writes them.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`; a loaded model has no history.
+        ImportError
+            Without matplotlib.
+        """
+        if "history_" not in self.__dict__:
+            raise NotFittedError("There is no history: this RQVAE was not fitted, or it was loaded. Call fit() first.")
+        from .._history_picture import plot_history
+
+        return plot_history(self.history_, self.kept_epoch_)
 
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
         """Return copies of the model's tensors under the names that PyTorch gives them.
