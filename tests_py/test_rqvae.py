@@ -324,6 +324,9 @@ def test_an_rq_kmeans_start(tmp_path):
         ({"epochs": 0}, "epochs=0"),
         ({"random_state": -1}, "random_state=-1"),
         ({"verbose": -2}, "verbose=-2"),
+        ({"patience": 0}, "patience=0"),
+        ({"max_grad_norm": -1.0}, "max_grad_norm=-1.0"),
+        ({"restart_dead": 1}, "restart_dead=1"),
     ],
 )
 def test_bad_parameters(changes, words):
@@ -380,6 +383,17 @@ def test_training_that_is_broken_off_goes_on(tmp_path, model):
     assert resumed.history_ == model.history_
     with pytest.raises(ValueError, match="other rows or settings"):
         small(beta=0.5).fit(X, checkpoint_path=file)
+
+
+def test_aids():
+    still = small(lr=0.0, epochs=40, patience=3).fit(X)
+    assert len(still.history_["loss"]) == 4
+    clipped = small(max_grad_norm=1e-9, restart_dead=True).fit(X)
+    assert np.isfinite(clipped.history_["loss"]).all()
+    assert (
+        clipped.state_dict()["decoder.mlp_layers.1.weight"]
+        != small().fit(X).state_dict()["decoder.mlp_layers.1.weight"]
+    ).any()
 
 
 def test_collapse_is_told():

@@ -53,6 +53,9 @@ type rqvaeSettings struct {
 	WarmupEpochs    int       `json:"warmup_epochs"`
 	LRStepSize      int       `json:"lr_step_size"`
 	LRGamma         float64   `json:"lr_gamma"`
+	MaxGradNorm     float64   `json:"max_grad_norm"` // 0 for none, as the next
+	Patience        int       `json:"patience"`
+	RestartDead     bool      `json:"restart_dead"`
 	Checkpoint      string    `json:"checkpoint"` // path of a file, "" for none
 	CheckpointEvery int       `json:"checkpoint_every"`
 }
@@ -91,7 +94,7 @@ func (s rqvaeSettings) params(seed uint64) (p rqvae.Params, err error) {
 		KMeansInit: s.KMeansInit, KMeansIters: s.KMeansIters, Epsilons: s.SkEpsilons, SinkhornIters: s.SkIters,
 		LR: s.LR, WeightDecay: s.WeightDecay, BatchSize: s.BatchSize, Epochs: s.Epochs,
 		WarmupEpochs: s.WarmupEpochs, StepSize: s.LRStepSize, Gamma: s.LRGamma, Seed: seed,
-		Checkpoint: s.Checkpoint, CheckpointEvery: s.CheckpointEvery,
+		MaxNorm: s.MaxGradNorm, Patience: s.Patience, RestartDead: s.RestartDead, Checkpoint: s.Checkpoint, CheckpointEvery: s.CheckpointEvery,
 	}
 	if p.Loss, err = named("loss_type", s.LossType, rqvaeLosses); err != nil {
 		return p, err

@@ -28,6 +28,20 @@ func newAdam(w *weights) *adam {
 	return a
 }
 
+// of returns the means of the tensor of w with this data.
+func (a *adam) of(w *weights, data []float32) (m, v []float32) {
+	i := 0
+	for _, t := range w.tensors {
+		if t.learned {
+			if &t.Data[0] == &data[0] {
+				return a.m[i], a.v[i]
+			}
+			i++
+		}
+	}
+	panic("rqvae: no learned tensor has this data")
+}
+
 // step moves the learned tensors of w against their gradients.
 func (a *adam) step(w *weights, grads [][]float32, lr, decay float64) {
 	a.steps++

@@ -50,7 +50,8 @@ var variants = map[string]func(*Params){
 			p.Books = append(p.Books, core.Matrix{Rows: k, Cols: p.InDim, Data: normals(uint64(k), k*p.InDim)})
 		}
 	},
-	"l1": func(p *Params) { p.Loss, p.Sum, p.Schedule, p.WarmupEpochs = L1, true, Cosine, 1 },
+	"aids": func(p *Params) { p.MaxNorm, p.RestartDead, p.Clusters = 0.1, true, []int{5, 90, 6} },
+	"l1":   func(p *Params) { p.Loss, p.Sum, p.Schedule, p.WarmupEpochs = L1, true, Cosine, 1 },
 }
 
 func TestEqualSeedsGiveEqualModels(t *testing.T) {
@@ -226,6 +227,48 @@ func TestDivergence(t *testing.T) {
 		t.Error(err)
 	} else {
 		same(t, "the epochs before", m, good)
+	}
+}
+
+func TestClip(t *testing.T) {
+	grads := [][]float32{{3, 0}, {0, 0, 4}}
+	clip(grads, 10)
+	if grads[0][0] != 3 || grads[1][2] != 4 {
+		t.Errorf("%v, of norm 5, changed by a limit of 10", grads)
+	}
+	clip(grads, 1)
+	if !(math.Abs(float64(grads[0][0])-0.6) < 1e-6 && math.Abs(float64(grads[1][2])-0.8) < 1e-6) {
+		t.Errorf("%v, want 0.6 and 0.8", grads)
+	}
+}
+
+func TestPatience(t *testing.T) {
+	p := smallParams(12)
+	p.LR, p.Epochs, p.Patience = 0, 50, 3 // nothing changes after the first epoch
+	_, h, err := Fit(context.Background(), clusters(64, 12), p)
+	if err != nil || len(h.Epochs) != 4 {
+		t.Errorf("%d epochs, %v, want 4", len(h.Epochs), err)
+	}
+}
+
+// Vectors far from all latents come into use, and their means are forgotten.
+func TestRestart(t *testing.T) {
+	x := clusters(400, 12)
+	p := smallParams(12)
+	p.Clusters = []int{40}
+	p.KMeansInit, p.Epochs, p.BatchSize, p.RestartDead = false, 12, 100, true
+	p.LR = 1e-3
+	use := func() float64 {
+		_, h, err := Fit(context.Background(), x, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h.Epochs[len(h.Epochs)-1].Utilization[0]
+	}
+	with := use()
+	p.RestartDead = false
+	if without := use(); !(with > 1.2*without) {
+		t.Errorf("%.2f of the vectors are in use, %.2f without restarts", with, without)
 	}
 }
 

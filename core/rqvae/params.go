@@ -62,6 +62,14 @@ type Params struct {
 
 	Seed uint64
 
+	// Aids, off by default. MaxNorm, if positive, bounds the norm of all gradients together, against steps that a few rows
+	// far from the others would dominate. Patience, if positive, ends the training after so many epochs in which neither the least
+	// error nor the least collision rate fell. RestartDead moves vectors that an epoch did not use to where rows are, against
+	// codebooks of which a part is never reached.
+	MaxNorm     float64
+	Patience    int
+	RestartDead bool
+
 	// Books, when set, are the codebooks to begin with, of the clusters and columns that Shape says.
 	Books []core.Matrix
 
@@ -156,6 +164,10 @@ func (p Params) check(rows int) error {
 		return badParam("StepSize is %d, want at least 1", p.StepSize)
 	case !finite(p.Gamma):
 		return badParam("Gamma is %g, want a number >= 0", p.Gamma)
+	case !finite(p.MaxNorm):
+		return badParam("MaxNorm is %g, want a number >= 0", p.MaxNorm)
+	case p.Patience < 0:
+		return badParam("Patience is %d, want at least 0", p.Patience)
 	case p.Checkpoint != "" && p.CheckpointEvery < 1:
 		return badParam("CheckpointEvery is %d, want at least 1", p.CheckpointEvery)
 	case p.BatchNorm && len(p.Layers) > 0 && lastBatch(rows, p.BatchSize) < 2:

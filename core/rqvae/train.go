@@ -72,6 +72,9 @@ type trainer struct {
 	history []Epoch
 	kept    kept
 	hash    string // see fingerprint
+
+	used [][]int    // with RestartDead: how often an epoch used each code of each level
+	last *quantizer // and that of its last batch
 }
 
 func newTrainer(ctx context.Context, x core.Matrix, p Params) *trainer {
@@ -88,6 +91,9 @@ func (t *trainer) run() error {
 			t.Progress(epoch, e)
 		}
 	}
+	if t.Patience > 0 && stale(t.history, t.Patience) { // a checkpoint of the end
+		return nil
+	}
 	for epoch := len(t.history); epoch < t.Epochs; epoch++ {
 		e, err := t.epoch(epoch)
 		if err != nil {
@@ -95,13 +101,20 @@ func (t *trainer) run() error {
 		}
 		t.history = append(t.history, e)
 		t.kept.add(snapshot{epoch: epoch, error: e.Error, rate: e.CollisionRate, loss: e.Loss}, t.weights)
-		if t.Checkpoint != "" && ((epoch+1)%t.CheckpointEvery == 0 || epoch == t.Epochs-1) {
+		if t.RestartDead {
+			t.restart(t.last, epoch)
+		}
+		ends := epoch == t.Epochs-1 || t.Patience > 0 && stale(t.history, t.Patience)
+		if t.Checkpoint != "" && ((epoch+1)%t.CheckpointEvery == 0 || ends) {
 			if err := t.save(t.Checkpoint); err != nil {
 				return fmt.Errorf("rqvae: checkpoint: %w", err)
 			}
 		}
 		if t.Progress != nil {
 			t.Progress(epoch, e)
+		}
+		if ends {
+			break
 		}
 	}
 	return nil
@@ -132,6 +145,13 @@ func (t *trainer) epoch(epoch int) (e Epoch, err error) {
 		if what := b.notFinite(); what != "" {
 			return e, fmt.Errorf("rqvae: %w: %s at step %d, in epoch %d, with a learning rate of %.4g; lower the learning rate, or scale the rows",
 				core.ErrDiverged, what, t.adam.steps+1, epoch+1, e.LR)
+		}
+		if t.MaxNorm > 0 {
+			clip(b.grads, t.MaxNorm)
+		}
+		if t.RestartDead {
+			t.count(b.quantizer)
+			t.last = b.quantizer
 		}
 		t.adam.step(t.weights, b.grads, e.LR, t.WeightDecay)
 		share := 1 / float64(steps)

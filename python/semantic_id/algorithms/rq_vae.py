@@ -97,6 +97,14 @@ class RQVAE(Estimator, BaseSemanticEncoder):
     loss_reduction : {"mean", "sum"}, default="mean"
         Whether losses are averaged over the columns or summed; "sum" gives the wider of embeddings and latents more
         weight.
+    max_grad_norm : float, default=None
+        Most norm of all gradients together: for training that diverges, or embeddings of which some lie far from the
+        others.
+    patience : int, default=None
+        End after so many epochs in which neither the least error nor the least collision rate fell.
+    restart_dead : bool, default=False
+        After each epoch, move code vectors that it did not use to where embeddings are: for levels that use few of
+        their vectors.
 
     Attributes
     ----------
@@ -162,6 +170,9 @@ class RQVAE(Estimator, BaseSemanticEncoder):
         verbose: bool | int = False,
         random_state: Any = None,
         loss_reduction: str = "mean",
+        max_grad_norm: float | None = None,
+        patience: int | None = None,
+        restart_dead: bool = False,
     ) -> None:
         self.in_dim = in_dim
         self.num_emb_list = num_emb_list
@@ -188,6 +199,9 @@ class RQVAE(Estimator, BaseSemanticEncoder):
         self.verbose = verbose
         self.random_state = random_state
         self.loss_reduction = loss_reduction
+        self.max_grad_norm = max_grad_norm
+        self.patience = patience
+        self.restart_dead = restart_dead
 
     @property
     def num_emb_list(self) -> Any:
@@ -330,8 +344,15 @@ class RQVAE(Estimator, BaseSemanticEncoder):
             "warmup_epochs": check_int("warmup_epochs", self.warmup_epochs, 0, 1 << 30),
             "lr_step_size": check_int("lr_step_size", self.lr_step_size, 1, 1 << 30),
             "lr_gamma": check_float("lr_gamma", self.lr_gamma, 0),
+            "max_grad_norm": 0.0,
+            "patience": 0,
+            "restart_dead": _flag("restart_dead", self.restart_dead),
             "plus": False,
         }
+        if self.max_grad_norm is not None:
+            settings["max_grad_norm"] = check_float("max_grad_norm", self.max_grad_norm, 0)
+        if self.patience is not None:
+            settings["patience"] = check_int("patience", self.patience, 1, 1 << 30)
         if settings["dropout_prob"] >= 1:
             raise ValueError(f"dropout_prob={self.dropout_prob!r}: want a number from 0 to below 1")
         if self.lr_scheduler is not None:
@@ -687,6 +708,7 @@ class _Watch:
             remedy = "kmeans_init=True begins with code vectors where the latents are"
         elif not (s["sk_epsilons"] and s["sk_epsilons"][level] > 0):
             remedy = f"sk_epsilons={[0.01] * len(self._most)} spreads each batch over all code vectors"
+            remedy += "" if s["restart_dead"] else ", restart_dead=True brings unused ones back"
         else:
             remedy = f"a larger number than {s['sk_epsilons'][level]} in sk_epsilons spreads batches more evenly"
         size = s["num_emb_list"][level]
