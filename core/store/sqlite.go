@@ -93,7 +93,7 @@ func realPath(path string) (string, error) {
 	}
 	dir, err := filepath.EvalSymlinks(filepath.Dir(abs))
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("no database at %s: its folder cannot be found, make it first: %w", path, err)
 	}
 	return filepath.Join(dir, filepath.Base(abs)), nil
 }

@@ -112,8 +112,8 @@ func TestOddPaths(t *testing.T) {
 	}
 	for _, path := range []string{dir, filepath.Join(dir, "no", "x.db")} {
 		var want *os.PathError
-		if _, err := store.OpenSQLite(ctx, path, 0); !errors.As(err, &want) {
-			t.Error(err)
+		if _, err := store.OpenSQLite(ctx, path, 0); !errors.As(err, &want) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%v, want an error of the file system that names %s", err, path)
 		}
 	}
 }
