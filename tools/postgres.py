@@ -40,7 +40,7 @@ def programs() -> Path | None:
 def server(bin: Path) -> Iterator[str]:
     """Run a server and give its URL. Root cannot run one: it is then another user's."""
     user: dict[str, Any] = {}
-    home = tempfile.mkdtemp(prefix="semantic-id-postgres-")
+    home = tempfile.mkdtemp(prefix="postgres-for-tests-")
     try:
         if os.geteuid() == 0:
             name = "postgres" if "postgres" in {entry.pw_name for entry in pwd.getpwall()} else "nobody"
