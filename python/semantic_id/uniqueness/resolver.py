@@ -220,6 +220,78 @@ class _MovingResolver(BaseResolver):
     def _check(self) -> None:
         """Raise a ValueError for parameters that cannot be."""
 
+    def assign(
+        self,
+        semantic_ids: list[str],
+        *,
+        embeddings: Any = None,
+        model: Any = None,
+        codes: npt.ArrayLike | None = None,
+        sep: str = "-",
+        fmt: str = "plain",
+        formatter: Callable[[npt.NDArray[Any]], str] | None = None,
+        item_ids: Iterable[str | int] | None = None,
+        item_keys: Iterable[str | int] | None = None,
+        version: str = "",
+        **kwargs: Any,
+    ) -> list[str]:
+        """Return a unique id for each of `semantic_ids`, in order.
+
+        Parameters
+        ----------
+        semantic_ids : list of str
+            Ids that `model` made of `embeddings`, equal ones among them.
+        embeddings : array-like of shape (n_samples, n_features)
+            The embeddings, in the same order.
+        model : object
+            The fitted encoder: an `RQKMeans`, or another with `encode` and `residual_space`, or with `codebooks_` of
+            embeddings as they are.
+        codes : array-like of shape (n_samples, n_levels), default=None
+            The codes the ids were made of (None: ``model.encode(embeddings)``); needed if they were made otherwise, as
+            by a beam, or balanced.
+        sep : str, default="-"
+            What stands between codes and before a suffix: not empty and without digits.
+        fmt : {"plain", "token"}, default="plain"
+            How the ids were written.
+        formatter : callable, default=None
+            What wrote the ids, if `fmt` did not; it must give each code an id of its own.
+        item_ids : iterable of str or int, default=None
+            As in `UniqueIdResolver.assign`, for ids that get a suffix.
+        item_keys : iterable of str or int, default=None
+            For each id the item it is for, each item once; the type is part of the key. An item that the store knows
+            keeps the id it has, and does not move. Not together with `item_ids`.
+        version : str, default=""
+            The version that the ids begin with and `item_keys` belong to; see `SemanticIdEngine`.
+        **kwargs : object
+            Not used.
+
+        Returns
+        -------
+        ids : list of str
+            Unique ids. `resolved_` has their codes.
+
+        Raises
+        ------
+        ValueError
+            If `embeddings` or `model` are missing or do not belong to the ids, there are too few codes, or a list or
+            `sep` cannot be used.
+        TypeError
+            If an id is not a string, or an item neither a string nor an integer.
+        SemanticIdError
+            If the store only counts.
+        StoreError
+            If the store fails; then nothing was given out.
+
+        Warns
+        -----
+        ApproximationWarning
+            If a group was too large for the least added error (`max_pairs` of `CapacityResolver`).
+        """
+        return self.resolve(
+            semantic_ids, embeddings=embeddings, model=model, codes=codes, sep=sep, fmt=fmt, formatter=formatter,
+            item_ids=item_ids, item_keys=item_keys, version=version,
+        ).ids  # fmt: skip
+
     def resolve(
         self,
         semantic_ids: Iterable[str],
@@ -349,73 +421,6 @@ class SinkhornResolver(_MovingResolver):
             groups.setdefault(id, []).append(i)
         return [group for group in groups.values() if len(group) > 1]
 
-    def assign(
-        self,
-        semantic_ids: list[str],
-        *,
-        embeddings: Any = None,
-        model: Any = None,
-        codes: npt.ArrayLike | None = None,
-        sep: str = "-",
-        fmt: str = "plain",
-        formatter: Callable[[npt.NDArray[Any]], str] | None = None,
-        item_ids: Iterable[str | int] | None = None,
-        item_keys: Iterable[str | int] | None = None,
-        version: str = "",
-        **kwargs: Any,
-    ) -> list[str]:
-        """Return a unique id for each of `semantic_ids`, in order.
-
-        Parameters
-        ----------
-        semantic_ids : list of str
-            Ids that `model` made of `embeddings`, equal ones among them.
-        embeddings : array-like of shape (n_samples, n_features)
-            The embeddings, in the same order.
-        model : object
-            The fitted encoder: an `RQKMeans`, or another with `encode` and `residual_space`, or with `codebooks_` of
-            embeddings as they are.
-        codes : array-like of shape (n_samples, n_levels), default=None
-            The codes the ids were made of (None: ``model.encode(embeddings)``); needed if they were made otherwise, as
-            by a beam, or balanced.
-        sep : str, default="-"
-            What stands between codes and before a suffix: not empty and without digits.
-        fmt : {"plain", "token"}, default="plain"
-            How the ids were written.
-        formatter : callable, default=None
-            What wrote the ids, if `fmt` did not; it must give each code an id of its own.
-        item_ids : iterable of str or int, default=None
-            As in `UniqueIdResolver.assign`, for ids that get a suffix.
-        item_keys : iterable of str or int, default=None
-            For each id the item it is for, each item once; the type is part of the key. An item that the store knows
-            keeps the id it has, and does not move. Not together with `item_ids`.
-        version : str, default=""
-            The version that the ids begin with and `item_keys` belong to; see `SemanticIdEngine`.
-        **kwargs : object
-            Not used.
-
-        Returns
-        -------
-        ids : list of str
-            Unique ids. `resolved_` has their codes.
-
-        Raises
-        ------
-        ValueError
-            If `embeddings` or `model` are missing or do not belong to the ids, there are too few codes, or a list or
-            `sep` cannot be used.
-        TypeError
-            If an id is not a string, or an item neither a string nor an integer.
-        SemanticIdError
-            If the store only counts.
-        StoreError
-            If the store fails; then nothing was given out.
-        """
-        return self.resolve(
-            semantic_ids, embeddings=embeddings, model=model, codes=codes, sep=sep, fmt=fmt, formatter=formatter,
-            item_ids=item_ids, item_keys=item_keys, version=version,
-        ).ids  # fmt: skip
-
     def _check(self) -> None:
         check_int("max_iterations", self.max_iterations, 0)
         if self.sk_epsilon is not None and check_float("sk_epsilon", self.sk_epsilon, 0) == 0:
@@ -487,78 +492,6 @@ class CapacityResolver(_MovingResolver):
         self.capacity = capacity
         self.store = InMemoryCollisionStore() if store is None else store
         self.max_pairs = max_pairs
-
-    def assign(
-        self,
-        semantic_ids: list[str],
-        *,
-        embeddings: Any = None,
-        model: Any = None,
-        codes: npt.ArrayLike | None = None,
-        sep: str = "-",
-        fmt: str = "plain",
-        formatter: Callable[[npt.NDArray[Any]], str] | None = None,
-        item_ids: Iterable[str | int] | None = None,
-        item_keys: Iterable[str | int] | None = None,
-        version: str = "",
-        **kwargs: Any,
-    ) -> list[str]:
-        """Return a unique id for each of `semantic_ids`, in order.
-
-        Parameters
-        ----------
-        semantic_ids : list of str
-            Ids that `model` made of `embeddings`, equal ones among them.
-        embeddings : array-like of shape (n_samples, n_features)
-            The embeddings, in the same order.
-        model : object
-            The fitted encoder: an `RQKMeans`, or another with `encode` and `residual_space`, or with `codebooks_` of
-            embeddings as they are.
-        codes : array-like of shape (n_samples, n_levels), default=None
-            The codes the ids were made of (None: ``model.encode(embeddings)``); needed if they were made otherwise, as
-            by a beam, or balanced.
-        sep : str, default="-"
-            What stands between codes and before a suffix: not empty and without digits.
-        fmt : {"plain", "token"}, default="plain"
-            How the ids were written.
-        formatter : callable, default=None
-            What wrote the ids, if `fmt` did not; it must give each code an id of its own.
-        item_ids : iterable of str or int, default=None
-            As in `UniqueIdResolver.assign`, for ids that get a suffix.
-        item_keys : iterable of str or int, default=None
-            For each id the item it is for, each item once; the type is part of the key. An item that the store knows
-            keeps the id it has, and does not move. Not together with `item_ids`.
-        version : str, default=""
-            The version that the ids begin with and `item_keys` belong to; see `SemanticIdEngine`.
-        **kwargs : object
-            Not used.
-
-        Returns
-        -------
-        ids : list of str
-            Unique ids. `resolved_` has their codes.
-
-        Raises
-        ------
-        ValueError
-            If `embeddings` or `model` are missing or do not belong to the ids, there are too few codes, or a list or
-            `sep` cannot be used.
-        TypeError
-            If an id is not a string, or an item neither a string nor an integer.
-        SemanticIdError
-            If the store only counts.
-        StoreError
-            If the store fails; then nothing was given out.
-
-        Warns
-        -----
-        ApproximationWarning
-            If a group was too large for the least added error (`max_pairs`).
-        """
-        return self.resolve(
-            semantic_ids, embeddings=embeddings, model=model, codes=codes, sep=sep, fmt=fmt, formatter=formatter,
-            item_ids=item_ids, item_keys=item_keys, version=version,
-        ).ids  # fmt: skip
 
     def _check(self) -> None:
         check_int("capacity", self.capacity, 1)
