@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/semantic-id/semantic-id/core"
+	"github.com/semantic-id/semantic-id/core/internal/cpu/cputest"
 	"github.com/semantic-id/semantic-id/core/internal/par"
 	"github.com/semantic-id/semantic-id/core/persist"
 	"github.com/semantic-id/semantic-id/core/rqkmeans"
@@ -140,7 +141,7 @@ func TestBalancedSameOnAnyThreads(t *testing.T) {
 	p := rqkmeans.DefaultParams(3, 25)
 	p.Balanced = true
 	var want, wantEncoded core.Codes
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		for _, threads := range []int{1, 2, 5} {
 			par.SetThreads(threads)
 			m, codes, _, err := rqkmeans.Fit(context.Background(), x, nil, p)

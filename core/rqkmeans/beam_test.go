@@ -12,21 +12,10 @@ import (
 	"testing"
 
 	"github.com/semantic-id/semantic-id/core"
-	"github.com/semantic-id/semantic-id/core/internal/cpu"
+	"github.com/semantic-id/semantic-id/core/internal/cpu/cputest"
 	"github.com/semantic-id/semantic-id/core/internal/par"
 	"github.com/semantic-id/semantic-id/core/rqkmeans"
 )
-
-// forEachLevel runs f at every CPU level there is here.
-func forEachLevel(t *testing.T, f func(t *testing.T)) {
-	t.Helper()
-	for l := cpu.Generic; l <= cpu.Supported(); l++ {
-		t.Run(l.String(), func(t *testing.T) {
-			defer cpu.SetForTest(l)()
-			f(t)
-		})
-	}
-}
 
 // prefix is the start of a code, what it leaves of the row, and its defined distance.
 type prefix struct {
@@ -165,7 +154,7 @@ func TestBeamIsTheDefinition(t *testing.T) {
 			}
 		}
 	}
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		for name, c := range cases {
 			for _, from := range []string{"tables", "residuals"} {
 				m := model(t, core.L2, c.books...)
@@ -243,7 +232,7 @@ func TestBeamSameEverywhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		var want core.Codes
-		forEachLevel(t, func(t *testing.T) {
+		cputest.EachLevel(t, func(t *testing.T) {
 			m := model(t, metric, fitted.Books()...)
 			one := core.NewCodes(x.Rows, 3)
 			if err := m.Encode(context.Background(), x, one); err != nil {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/semantic-id/semantic-id/core"
+	"github.com/semantic-id/semantic-id/core/internal/cpu/cputest"
 	"github.com/semantic-id/semantic-id/core/internal/par"
 	"github.com/semantic-id/semantic-id/core/rqkmeans"
 )
@@ -87,7 +88,7 @@ func TestRefineSameEverywhere(t *testing.T) {
 	for _, beam := range []int{1, 3} {
 		var want *rqkmeans.Model
 		var wantAccount rqkmeans.Refined
-		forEachLevel(t, func(t *testing.T) {
+		cputest.EachLevel(t, func(t *testing.T) {
 			m := model(t, core.L2, fitted.Books()...)
 			defer par.SetThreads(0)
 			for _, threads := range []int{1, 3} {

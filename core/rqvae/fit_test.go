@@ -13,6 +13,7 @@ import (
 
 	"github.com/semantic-id/semantic-id/core"
 	"github.com/semantic-id/semantic-id/core/internal/cpu"
+	"github.com/semantic-id/semantic-id/core/internal/cpu/cputest"
 	"github.com/semantic-id/semantic-id/core/internal/par"
 )
 
@@ -177,7 +178,7 @@ func TestEncodeIsTheDefinition(t *testing.T) {
 			}
 		}
 	}
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		loaded, err := New(m.Shape(), m.Tensors())
 		if err != nil {
 			t.Fatal(err)

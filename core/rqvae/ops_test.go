@@ -13,6 +13,7 @@ import (
 
 	"github.com/semantic-id/semantic-id/core"
 	"github.com/semantic-id/semantic-id/core/internal/cpu"
+	"github.com/semantic-id/semantic-id/core/internal/cpu/cputest"
 )
 
 func TestMain(m *testing.M) {
@@ -21,16 +22,6 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
-}
-
-func forEachLevel(t *testing.T, f func(t *testing.T)) {
-	t.Helper()
-	for l := cpu.Generic; l <= cpu.Supported(); l++ {
-		t.Run(l.String(), func(t *testing.T) {
-			defer cpu.SetForTest(l)()
-			f(t)
-		})
-	}
 }
 
 func normals(seed uint64, n int) []float32 {
@@ -204,7 +195,7 @@ func differences(x []float64, f func() float64) []float64 {
 func TestGradientsAreThoseOfDifferences(t *testing.T) {
 	for _, c := range opCases() {
 		t.Run(c.name, func(t *testing.T) {
-			forEachLevel(t, func(t *testing.T) {
+			cputest.EachLevel(t, func(t *testing.T) {
 				g := &graph{ExprGraph: gorgonia.NewGraph()}
 				inputs := map[*gorgonia.Node][]float32{}
 				var nodes gorgonia.Nodes

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/semantic-id/semantic-id/core"
+	"github.com/semantic-id/semantic-id/core/internal/cpu/cputest"
 )
 
 type settings struct {
@@ -79,7 +80,7 @@ func readFixture(t *testing.T, name string) (map[string]Tensor, Params) {
 func TestStepsAreThoseOfPyTorch(t *testing.T) {
 	for _, name := range []string{"plain", "norm", "l1sum", "sinkhorn", "plus"} {
 		t.Run(name, func(t *testing.T) {
-			forEachLevel(t, func(t *testing.T) {
+			cputest.EachLevel(t, func(t *testing.T) {
 				torch, p := readFixture(t, name)
 				x := torch["x"]
 				trained := newTrainer(context.Background(), core.Matrix{Rows: x.Shape[0], Cols: x.Shape[1], Data: x.Data}, p)

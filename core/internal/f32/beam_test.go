@@ -5,10 +5,12 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/semantic-id/semantic-id/core/internal/cpu/cputest"
 )
 
 func TestProducts(t *testing.T) {
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		for dim := 1; dim < 40; dim++ { // each tail of the loop over dimensions
 			for _, k := range []int{1, 5, 16, 33, 70} {
 				for _, n := range []int{1, 2, 3, 7, 14, 31} { // each number of rows of a tile
@@ -42,7 +44,7 @@ func TestProducts(t *testing.T) {
 }
 
 func TestSqNorm(t *testing.T) {
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		for dim := range 200 {
 			for _, by := range []float32{1, 1e-22, 1e18} {
 				x := scale(normals(3, dim), by)
@@ -60,7 +62,7 @@ func TestSqNorm(t *testing.T) {
 
 // TestAddTables: the sums go step by step, so every level gives the twin's, bit by bit.
 func TestAddTables(t *testing.T) {
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		for n := Chunk; n <= 5*Chunk; n += Chunk {
 			for tables := 1; tables < 6; tables++ {
 				dots, sums := normals(4, n), make([][]float32, tables)
@@ -100,7 +102,7 @@ func TestAddTables(t *testing.T) {
 }
 
 func TestAtMost32(t *testing.T) {
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		for n := 0; n <= 40*Chunk; n += 3 * Chunk { // more than a mask block holds
 			v := normals(6, n)
 			for i := range v {

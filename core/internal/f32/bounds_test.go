@@ -5,10 +5,12 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/semantic-id/semantic-id/core/internal/cpu/cputest"
 )
 
 func TestSqDistsAt(t *testing.T) {
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		for dim := 1; dim < 100; dim++ {
 			x, rows := normals(1, dim), normals(2, 9*dim)
 			for _, at := range [][]int32{{}, {3}, {8, 0}, {1, 1, 1}, {5, 4, 3, 2}, {0, 1, 2, 3, 4, 5, 6, 7, 8}} {
@@ -33,7 +35,7 @@ func TestSqDistsAt(t *testing.T) {
 }
 
 func TestAtMost(t *testing.T) {
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(3, 3))
 		for _, n := range []int{0, 1, 31, 32, 33, 64, 100, 1023, 1024, 1025, 2500} {
 			bound, offset := make([]uint16, n), make([]uint16, n)
@@ -62,7 +64,7 @@ func TestAtMost(t *testing.T) {
 
 // TestStepsOfScores wants bounds at or below the true distances, and by less than two steps.
 func TestStepsOfScores(t *testing.T) {
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		const dim, k, scale = 40, 37, 1000
 		for _, n := range []int{1, 7, 16, 33} {
 			rows, centroids := normals(6, n*dim), normals(7, k*dim)

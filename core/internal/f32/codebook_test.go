@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+
+	"github.com/semantic-id/semantic-id/core/internal/cpu/cputest"
 )
 
 func TestNearestTails(t *testing.T) {
@@ -349,7 +351,7 @@ func TestSetAgain(t *testing.T) {
 
 // TestCopiesCostNothing holds that copies of a centroid are not searched, and leave no row open.
 func TestCopiesCostNothing(t *testing.T) {
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		const n, k, dim = 40, 100, 8
 		some := normals(1, 3*dim)
 		var centroids []float32

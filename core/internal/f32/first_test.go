@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/semantic-id/semantic-id/core/internal/cpu"
+	"github.com/semantic-id/semantic-id/core/internal/cpu/cputest"
 )
 
 // kindsOf lists the kernels for integers that a level has on this CPU.
@@ -128,7 +129,7 @@ func TestBracketTile(t *testing.T) {
 }
 
 func TestMeasure(t *testing.T) {
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		for dim := 1; dim <= 130; dim++ {
 			for at := range dim {
 				x := normals(uint64(dim), dim)
@@ -144,7 +145,7 @@ func TestMeasure(t *testing.T) {
 }
 
 func TestQuantize8(t *testing.T) {
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		for dim := 1; dim <= 130; dim++ {
 			for name, row := range map[string][]float32{
 				"normal":   normals(uint64(dim), dim),

@@ -3,10 +3,12 @@ package f32
 import (
 	"math"
 	"testing"
+
+	"github.com/semantic-id/semantic-id/core/internal/cpu/cputest"
 )
 
 func TestFloat64Sums(t *testing.T) {
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		for n := range 130 {
 			x, y := make([]float64, n), make([]float64, n)
 			for i, v := range normals(1, n) {
@@ -42,7 +44,7 @@ func TestFloat64Sums(t *testing.T) {
 }
 
 func TestAddRows64(t *testing.T) {
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		for _, rows := range []int{0, 1, 2, 37} {
 			for _, cols := range []int{0, 1, 31, 32, 33, 64, 103} {
 				stride := cols + rows%3

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/semantic-id/semantic-id/core/internal/cpu/cputest"
 	"github.com/semantic-id/semantic-id/core/internal/par"
 )
 
@@ -131,7 +132,7 @@ func TestGemm(t *testing.T) {
 	for m := 1; m < 30; m++ {
 		shapes = append(shapes, shape{m, 1 + 7*m%69, 1 + m%9}, shape{1 + 5*m%17, 2 * m, m})
 	}
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 4))
 		for number, s := range shapes {
 			for _, trans := range [][2]bool{{false, false}, {false, true}, {true, false}, {true, true}} {
@@ -181,7 +182,7 @@ func TestGemm(t *testing.T) {
 // TestGemmNotFinite: what is not finite reaches the elements it belongs to, and no others.
 func TestGemmNotFinite(t *testing.T) {
 	inf, nan := float32(math.Inf(1)), float32(math.NaN())
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		const m, n, k = 15, 35, 5
 		a, b, c := NewDense(m, k, normals(1, m*k)), NewDense(k, n, normals(2, k*n)), NewDense(m, n, make([]float32, m*n))
 		a.Data[3*k+1], a.Data[4*k+2], a.Data[14*k+4], b.Data[2*n+34] = nan, inf, -inf, nan
@@ -205,7 +206,7 @@ func TestGemmNotFinite(t *testing.T) {
 
 // TestGemmThreads wants the same bits on any number of threads and for parts of a batch.
 func TestGemmThreads(t *testing.T) {
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		const m, n, k = 300, 130, 200
 		a, b := NewDense(m, k, normals(1, m*k)), NewDense(n, k, normals(2, k*n)).T()
 		bias := normals(3, n)

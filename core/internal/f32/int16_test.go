@@ -7,12 +7,13 @@ import (
 	"testing"
 
 	"github.com/semantic-id/semantic-id/core/internal/cpu"
+	"github.com/semantic-id/semantic-id/core/internal/cpu/cputest"
 )
 
-// forEachInt16 is forEachLevel, with and without VNNI.
+// forEachInt16 is cputest.EachLevel, with and without VNNI.
 func forEachInt16(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
-	forEachLevel(t, f)
+	cputest.EachLevel(t, f)
 	if cpu.VNNI() {
 		t.Run("avx512 without VNNI", func(t *testing.T) {
 			defer cpu.SetVNNIForTest(false)()

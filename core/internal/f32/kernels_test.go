@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/semantic-id/semantic-id/core/internal/cpu"
+	"github.com/semantic-id/semantic-id/core/internal/cpu/cputest"
 )
 
 // dot64 returns the dot product of x and y, and that of their absolute values, in float64.
@@ -23,7 +24,7 @@ func dot64(x, y []float32) (dot, size float64) {
 func sumError(dim int, size float64) float64 { return float64(dim+2) * 0x1p-24 * size * 1.001 }
 
 func TestPackPanel(t *testing.T) {
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		l := cpu.Use()
 		lanes := shapes[l].lanes
 		for dim := 1; dim <= 67; dim++ {
@@ -62,7 +63,7 @@ func TestPackPanel(t *testing.T) {
 }
 
 func TestTiles(t *testing.T) {
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		l := cpu.Use()
 		lanes := shapes[l].lanes
 		for _, size := range shapes[l].sizes {
@@ -116,7 +117,7 @@ func TestTiles(t *testing.T) {
 }
 
 func TestDots(t *testing.T) {
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		l := cpu.Use()
 		for dim := 1; dim <= 130; dim++ {
 			for _, n := range []int{1, 2, 3, 4, 5, 7, 8, 9, 17} {
@@ -171,7 +172,7 @@ func TestBound(t *testing.T) {
 			return fill(n, func() float32 { return float32(r.NormFloat64() * math.Pow(10, float64(r.IntN(36)-25))) })
 		},
 	}
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		worst, what := 0.0, ""
 		for name, attack := range attacks {
 			for _, dim := range []int{1, 2, 5, 16, 64, 384, 1000} {
@@ -229,7 +230,7 @@ func TestBound(t *testing.T) {
 
 // TestSqDists64 wants the bits of the definition.
 func TestSqDists64(t *testing.T) {
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		for _, s := range []struct{ rows, dim, points int }{{1, 1, 1}, {3, 2, 2}, {16, 5, 3}, {33, 7, 1}, {70, 31, 4}, {64, 64, 5}, {5, 3, 0}} {
 			for _, by := range []float32{1, 1e38, 1e-40} {
 				rows, points := scale(normals(1, s.rows*s.dim), by), normals(2, s.points*s.dim)
@@ -253,7 +254,7 @@ func TestSqDists64(t *testing.T) {
 
 // TestElementwise wants the bits of the definition: each operation rounded by itself.
 func TestElementwise(t *testing.T) {
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		for n := range 130 {
 			x, y := guardedSlice[float32](n, -7), normals(2, n)
 			dst, before := guardedSlice[float64](n, -7), normals(3, n)
@@ -302,7 +303,7 @@ func TestElementwise(t *testing.T) {
 }
 
 func TestSqDists64At(t *testing.T) {
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		for _, dim := range []int{1, 2, 3, 4, 5, 7, 8, 63, 64, 100, 385} {
 			x, rows := normals(1, dim), normals(2, 30*dim)
 			rows[29*dim] = float32(math.Inf(1))

@@ -18,18 +18,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// forEachLevel runs f at every level this CPU and build have.
-func forEachLevel(t *testing.T, f func(t *testing.T)) {
-	t.Helper()
-	for l := cpu.Generic; l <= cpu.Supported(); l++ {
-		t.Run(l.String(), func(t *testing.T) {
-			defer cpu.SetForTest(l)()
-			f(t)
-		})
-	}
-}
-
-// forEachSearch is forEachLevel, with codebooks that search in float32 only, and with those that always start with a first
+// forEachSearch is cputest.EachLevel, with codebooks that search in float32 only, and with those that always start with a first
 // pass in integers, by each kind of kernel.
 func forEachSearch(t *testing.T, f func(t *testing.T)) {
 	t.Helper()

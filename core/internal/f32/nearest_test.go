@@ -4,6 +4,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/semantic-id/semantic-id/core/internal/cpu/cputest"
 )
 
 // TestFewRowsNeedFloat64 counts the rows that float32 leaves open, on data like that of users: points around centers,
@@ -16,7 +18,7 @@ func TestFewRowsNeedFloat64(t *testing.T) {
 		most   float64
 	}{{"unit length", 0, 0.01}, {"far from the origin", 100, 0.01}} {
 		t.Run(c.name, func(t *testing.T) {
-			forEachLevel(t, func(t *testing.T) {
+			cputest.EachLevel(t, func(t *testing.T) {
 				r := rand.New(rand.NewPCG(1, 2))
 				centers := fill(40*dim, normal(r, 1))
 				rows := make([]float32, 0, n*dim)
@@ -57,7 +59,7 @@ func TestFewRowsNeedFloat64(t *testing.T) {
 func TestScores(t *testing.T) {
 	for _, c := range append([]hardCase{{"normal", atScale(1, 1)}}, hardCases...) {
 		t.Run(c.name, func(t *testing.T) {
-			forEachLevel(t, func(t *testing.T) {
+			cputest.EachLevel(t, func(t *testing.T) {
 				for _, s := range []struct{ n, k, dim int }{{1, 1, 1}, {70, 40, 2}, {33, 29, 9}, {5, 14, 64}} {
 					rows, centroids := c.make(rand.New(rand.NewPCG(uint64(s.k), uint64(s.dim))), s.n, s.k, s.dim)
 					var p Panels

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/semantic-id/semantic-id/core/internal/cpu"
+	"github.com/semantic-id/semantic-id/core/internal/cpu/cputest"
 )
 
 // odd returns values of every kind, infinities and NaN among them.
@@ -37,7 +38,7 @@ func checkSame(t *testing.T, what string, got guarded[float32], want func(i int)
 
 // TestTraining wants the bits of the definitions: each operation rounded by itself.
 func TestTraining(t *testing.T) {
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(5, 6))
 		for n := range 130 {
 			x, y := odd(r, n), odd(r, n)
@@ -68,7 +69,7 @@ func TestTraining(t *testing.T) {
 }
 
 func TestSumSqDiff(t *testing.T) {
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(7, 8))
 		for n := range 130 {
 			for _, values := range []func(*rand.Rand, int) []float32{hostile, odd} {
@@ -97,7 +98,7 @@ func TestSumSqDiff(t *testing.T) {
 
 // TestAdamW wants the bits of the definition on each level, and what it is in float64 to within its roundings.
 func TestAdamW(t *testing.T) {
-	forEachLevel(t, func(t *testing.T) {
+	cputest.EachLevel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(9, 10))
 		for n := range 130 {
 			const steps = 3
