@@ -101,23 +101,25 @@ func StoreMemory(contentsAddr uint64, contentsLen int64, handleOut uint64, errAd
 
 // StoreSQLite opens a SQLite database; a transaction waits for other processes up to timeout seconds.
 func StoreSQLite(pathAddr uint64, pathLen int64, timeout float64, handleOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
-	return call(errAddr, errLen, func() error {
-		ctx, stop := controlAt(controlAddr).context()
-		defer stop()
-		s, err := store.OpenSQLite(ctx, string(slice[byte](pathAddr, pathLen)), time.Duration(timeout*float64(time.Second)))
-		if err == nil {
-			put(handleOut, addStore(s))
-		}
-		return err
+	return openStore(handleOut, controlAddr, errAddr, errLen, func(ctx context.Context) (store.Store, error) {
+		return store.OpenSQLite(ctx, string(slice[byte](pathAddr, pathLen)), seconds(timeout))
 	})
 }
 
 // StorePostgres connects to a PostgreSQL database; a transaction waits for others up to timeout seconds.
 func StorePostgres(dsnAddr uint64, dsnLen int64, timeout float64, handleOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
+	return openStore(handleOut, controlAddr, errAddr, errLen, func(ctx context.Context) (store.Store, error) {
+		return store.OpenPostgres(ctx, string(slice[byte](dsnAddr, dsnLen)), seconds(timeout))
+	})
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+func openStore(handleOut, controlAddr, errAddr uint64, errLen int64, open func(context.Context) (store.Store, error)) int64 {
 	return call(errAddr, errLen, func() error {
 		ctx, stop := controlAt(controlAddr).context()
 		defer stop()
-		s, err := store.OpenPostgres(ctx, string(slice[byte](dsnAddr, dsnLen)), time.Duration(timeout*float64(time.Second)))
+		s, err := open(ctx)
 		if err == nil {
 			put(handleOut, addStore(s))
 		}
