@@ -327,6 +327,7 @@ def test_an_rq_kmeans_start(tmp_path):
         ({"patience": 0}, "patience=0"),
         ({"max_grad_norm": -1.0}, "max_grad_norm=-1.0"),
         ({"restart_dead": 1}, "restart_dead=1"),
+        ({"rotation_trick": "yes"}, "rotation_trick='yes'"),
     ],
 )
 def test_bad_parameters(changes, words):
@@ -394,6 +395,13 @@ def test_aids():
         clipped.state_dict()["decoder.mlp_layers.1.weight"]
         != small().fit(X).state_dict()["decoder.mlp_layers.1.weight"]
     ).any()
+
+
+def test_the_rotation_trick_learns(model):
+    turned = small(rotation_trick=True).fit(X)
+    assert turned.history_["recon_loss"][-1] < turned.history_["recon_loss"][0]
+    name = "encoder.mlp_layers.1.weight"
+    assert (turned.state_dict()[name] != model.state_dict()[name]).any()
 
 
 def test_collapse_is_told():

@@ -56,6 +56,7 @@ type rqvaeSettings struct {
 	MaxGradNorm     float64   `json:"max_grad_norm"` // 0 for none, as the next
 	Patience        int       `json:"patience"`
 	RestartDead     bool      `json:"restart_dead"`
+	RotationTrick   bool      `json:"rotation_trick"`
 	Checkpoint      string    `json:"checkpoint"` // path of a file, "" for none
 	CheckpointEvery int       `json:"checkpoint_every"`
 }
@@ -94,7 +95,8 @@ func (s rqvaeSettings) params(seed uint64) (p rqvae.Params, err error) {
 		KMeansInit: s.KMeansInit, KMeansIters: s.KMeansIters, Epsilons: s.SkEpsilons, SinkhornIters: s.SkIters,
 		LR: s.LR, WeightDecay: s.WeightDecay, BatchSize: s.BatchSize, Epochs: s.Epochs,
 		WarmupEpochs: s.WarmupEpochs, StepSize: s.LRStepSize, Gamma: s.LRGamma, Seed: seed,
-		MaxNorm: s.MaxGradNorm, Patience: s.Patience, RestartDead: s.RestartDead, Checkpoint: s.Checkpoint, CheckpointEvery: s.CheckpointEvery,
+		MaxNorm: s.MaxGradNorm, Patience: s.Patience, RestartDead: s.RestartDead, Rotate: s.RotationTrick,
+		Checkpoint: s.Checkpoint, CheckpointEvery: s.CheckpointEvery,
 	}
 	if p.Loss, err = named("loss_type", s.LossType, rqvaeLosses); err != nil {
 		return p, err

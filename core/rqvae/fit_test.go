@@ -51,8 +51,9 @@ var variants = map[string]func(*Params){
 			p.Books = append(p.Books, core.Matrix{Rows: k, Cols: p.InDim, Data: normals(uint64(k), k*p.InDim)})
 		}
 	},
-	"aids": func(p *Params) { p.MaxNorm, p.RestartDead, p.Clusters = 0.1, true, []int{5, 90, 6} },
-	"l1":   func(p *Params) { p.Loss, p.Sum, p.Schedule, p.WarmupEpochs = L1, true, Cosine, 1 },
+	"aids":   func(p *Params) { p.MaxNorm, p.RestartDead, p.Clusters = 0.1, true, []int{5, 90, 6} },
+	"rotate": func(p *Params) { p.Rotate, p.KMeansInit = true, true },
+	"l1":     func(p *Params) { p.Loss, p.Sum, p.Schedule, p.WarmupEpochs = L1, true, Cosine, 1 },
 }
 
 func TestEqualSeedsGiveEqualModels(t *testing.T) {

@@ -62,13 +62,11 @@ type Params struct {
 
 	Seed uint64
 
-	// Aids, off by default. MaxNorm, if positive, bounds the norm of all gradients together, against steps that a few rows
-	// far from the others would dominate. Patience, if positive, ends the training after so many epochs in which neither the least
-	// error nor the least collision rate fell. RestartDead moves vectors that an epoch did not use to where rows are, against
-	// codebooks of which a part is never reached.
-	MaxNorm     float64
-	Patience    int
-	RestartDead bool
+	// Aids, off by default.
+	MaxNorm     float64 // if positive, most norm of all gradients together: against steps that a few rows far from the others would dominate
+	Patience    int     // if positive, end after so many epochs in which neither the least error nor the least collision rate fell
+	RestartDead bool    // move vectors that an epoch did not use to where rows are: for codebooks of which a part is never reached
+	Rotate      bool    // differentiate levels as rotations, see rotate.go: for levels of which few vectors are used, or that stay so
 
 	// Books, when set, are the codebooks to begin with, of the clusters and columns that Shape says.
 	Books []core.Matrix

@@ -19,6 +19,7 @@ type quantizer struct {
 	begin    func(l int, z, book core.Matrix) error // sets a codebook before its first use; nil: they are as they should be
 	epsilons []float64                              // per level; nil: none
 	iters    int                                    // of Sinkhorn's
+	rotate   bool                                   // differentiate by rotations, not straight through
 	search   []*f32.Codebook
 	solver   sinkhorn.Solver
 
@@ -28,7 +29,7 @@ type quantizer struct {
 }
 
 func newQuantizer(ctx context.Context, books []core.Matrix, rows int, p Params) *quantizer {
-	q := &quantizer{ctx: ctx, books: books, epsilons: p.Epsilons, iters: p.SinkhornIters}
+	q := &quantizer{ctx: ctx, books: books, epsilons: p.Epsilons, iters: p.SinkhornIters, rotate: p.Rotate}
 	for range books {
 		q.search = append(q.search, new(f32.Codebook))
 		q.codes = append(q.codes, make([]int32, rows))
@@ -80,7 +81,7 @@ func firstErr(a, b error) error {
 }
 
 // quantize is the sum of the vectors that the codes of z name. Its gradient goes straight through to z (van den Oord,
-// Vinyals, Kavukcuoglu, NeurIPS 2017).
+// Vinyals, Kavukcuoglu, NeurIPS 2017), or by rotations, see rotate.go. books are the codebooks that gradients move.
 func (g *graph) quantize(q *quantizer, z *gorgonia.Node, books gorgonia.Nodes) *gorgonia.Node {
 	rows, cols := z.Shape()[0], z.Shape()[1]
 	return g.apply(op{
@@ -88,20 +89,28 @@ func (g *graph) quantize(q *quantizer, z *gorgonia.Node, books gorgonia.Nodes) *
 		forward: func(dst []float32, v [][]float32) {
 			q.run(core.Matrix{Rows: rows, Cols: cols, Data: dst}, core.Matrix{Rows: rows, Cols: cols, Data: v[0]})
 		},
-		backward: func(_ gorgonia.Nodes, _, grad *gorgonia.Node) gorgonia.Nodes {
+		backward: func(in gorgonia.Nodes, y, grad *gorgonia.Node) gorgonia.Nodes {
+			if q.rotate {
+				grad = g.apply(op{name: "turnBack", shape: z.Shape(), over: -1, forward: func(dst []float32, v [][]float32) {
+					q.back(core.Matrix{Rows: rows, Cols: cols, Data: dst}, core.Matrix{Rows: rows, Cols: cols, Data: v[1]}, v[0], 0)
+				}}, grad, in[0], y)
+			}
 			return append(gorgonia.Nodes{grad}, make(gorgonia.Nodes, len(books))...)
 		},
 	}, append(gorgonia.Nodes{z}, books...)...)
 }
 
 // quantizeLoss is scale times the sum over the levels of (1 + beta) times the squared norm of what they left over in the
-// last run of quantize, whose output is sum. The part 1 moves each level's vectors. The part beta moves z, at the first
-// level alone: a level hands the gradient of its vector straight through to its residual, so that what it leaves over has
-// none.
+// last run of quantize, whose output is sum. The part 1 moves each level's vectors; without books it is left out. The part
+// beta moves z, and straight through at the first level alone: a level hands the gradient of its vector on to its residual,
+// so that what it leaves over has none. By rotations it has one.
 func (g *graph) quantizeLoss(q *quantizer, z, sum *gorgonia.Node, books gorgonia.Nodes, beta, scale float64) *gorgonia.Node {
+	rows, cols := z.Shape()[0], z.Shape()[1]
 	diff := []bool{true, false}
+	moving := 0.0
 	for range books {
 		diff = append(diff, true)
+		moving = 1
 	}
 	return g.apply(op{
 		name: "quantizeLoss", diff: diff, over: -1,
@@ -110,19 +119,27 @@ func (g *graph) quantizeLoss(q *quantizer, z, sum *gorgonia.Node, books gorgonia
 			for _, left := range q.left {
 				s += parallelSum(len(left.Data), partValues, func(lo, hi int) float64 { return f32.SqNorm64(left.Data[lo:hi]) })
 			}
-			dst[0] = float32(float64((1 + beta) * scale * s))
+			dst[0] = float32(float64((moving + beta) * scale * s))
 		},
 		backward: func(in gorgonia.Nodes, _, grad *gorgonia.Node) gorgonia.Nodes {
+			from := gorgonia.Nodes{grad, sum}
+			if q.rotate {
+				from = append(from, in[0])
+			}
 			grads := gorgonia.Nodes{g.apply(op{name: "commit", shape: z.Shape(), over: -1, forward: func(dst []float32, v [][]float32) {
-				c := float32(2 * beta * scale * float64(v[0][0]))
+				by := 2 * beta * scale * float64(v[0][0])
+				if q.rotate {
+					q.back(core.Matrix{Rows: rows, Cols: cols, Data: dst}, core.Matrix{Rows: rows, Cols: cols, Data: v[2]}, nil, by)
+					return
+				}
+				c := float32(by)
 				parallel(len(dst), partValues, func(lo, hi int) {
 					for i, r := range q.left[0].Data[lo:hi] {
 						dst[lo+i] = c * r
 					}
 				})
-			}}, grad, sum), nil}
+			}}, from...), nil}
 			for l, book := range in[2:] {
-				cols := book.Shape()[1]
 				grads = append(grads, g.apply(op{name: "bookGrad", shape: book.Shape(), over: -1, forward: func(dst []float32, v [][]float32) {
 					sums := make([]float64, len(dst))
 					c := -2 * scale * float64(v[0][0])

@@ -26,6 +26,7 @@ type settings struct {
 	Beta          float64   `json:"beta"`
 	Epsilons      []float64 `json:"epsilons"`
 	SinkhornIters int       `json:"sinkhorn_iters"`
+	Rotate        bool      `json:"rotate"`
 	LR            float64   `json:"lr"`
 	Decay         float64   `json:"decay"`
 }
@@ -69,7 +70,7 @@ func readFixture(t *testing.T, name string) (map[string]Tensor, Params) {
 	p := DefaultParams(s.InDim)
 	p.Layers, p.EDim, p.Clusters, p.BatchNorm, p.Plus = s.Layers, s.EDim, s.Clusters, s.BN, s.Plus
 	p.Sum, p.QuantWeight, p.Beta, p.Epsilons, p.SinkhornIters = s.Sum, s.Weight, s.Beta, s.Epsilons, s.SinkhornIters
-	p.LR, p.WeightDecay = s.LR, s.Decay
+	p.LR, p.WeightDecay, p.Rotate = s.LR, s.Decay, s.Rotate
 	if s.Loss == "l1" {
 		p.Loss = L1
 	}
@@ -78,7 +79,7 @@ func readFixture(t *testing.T, name string) (map[string]Tensor, Params) {
 
 // Training steps are those of PyTorch.
 func TestStepsAreThoseOfPyTorch(t *testing.T) {
-	for _, name := range []string{"plain", "norm", "l1sum", "sinkhorn", "plus"} {
+	for _, name := range []string{"plain", "norm", "l1sum", "sinkhorn", "plus", "rotate"} {
 		t.Run(name, func(t *testing.T) {
 			cputest.EachLevel(t, func(t *testing.T) {
 				torch, p := readFixture(t, name)

@@ -48,6 +48,16 @@ def sinkhorn(d, eps, iters):
     return q.argmax(1)
 
 
+def rotated(e, q):
+    """Return q, as the rotation and scaling, both held, that take each e to its q (Fifty et al., ICLR 2025)."""
+    a, b = (v.detach() / v.detach().norm(dim=1, keepdim=True) for v in (e, q))
+    r = (a + b) / (a + b).norm(dim=1, keepdim=True)
+    eye = torch.eye(e.shape[1])[None]
+    turn = eye - 2 * r[:, :, None] * r[:, None, :] + 2 * b[:, :, None] * a[:, None, :]
+    scale = q.detach().norm(dim=1, keepdim=True) / e.detach().norm(dim=1, keepdim=True)
+    return scale * (turn @ e[:, :, None])[:, :, 0]
+
+
 class Level(nn.Module):
     def __init__(self, k, dim):
         super().__init__()
@@ -68,7 +78,7 @@ class RQ(nn.Module):
             k = sinkhorn(d, eps, self.s["sinkhorn_iters"]) if eps > 0 else d.argmin(1)
             e = level.embedding(k)
             losses.append(loss(e, residual.detach()) + self.s["beta"] * loss(residual, e.detach()))
-            e = residual + (e - residual).detach()
+            e = rotated(residual, e) if self.s.get("rotate") else residual + (e - residual).detach()
             residual, total = residual - e, total + e
             codes.append(k)
         return total, torch.stack(losses).mean(), torch.stack(codes, 1)
@@ -157,3 +167,4 @@ make("norm", bn=True, decay=0.1)
 make("l1sum", loss="l1", sum=True, weight=0.3, beta=0.5, layers=[16])
 make("sinkhorn", epsilons=[0.05, 0.0, 0.01], decay=0.01)
 make("plus", plus=True, e_dim=20)
+make("rotate", rotate=True, bn=True, weight=0.4)

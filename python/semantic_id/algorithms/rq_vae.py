@@ -40,7 +40,8 @@ class RQVAE(Estimator, BaseSemanticEncoder):
 
     An encoder maps embeddings to latents, codebooks quantize these level by level, and a decoder maps what they add up
     to back; all are trained together by AdamW (Lee et al., CVPR 2022; as tokenizer of items: Rajput et al., NeurIPS
-    2023). The gradient of the reconstruction goes straight through the quantizer to the encoder.
+    2023). The gradient of the reconstruction goes straight through the quantizer to the encoder, unless
+    `rotation_trick` says otherwise.
 
     Parameters
     ----------
@@ -105,6 +106,10 @@ class RQVAE(Estimator, BaseSemanticEncoder):
     restart_dead : bool, default=False
         After each epoch, move code vectors that it did not use to where embeddings are: for levels that use few of
         their vectors.
+    rotation_trick : bool, default=False
+        Differentiate each level as the rotation and scaling that takes what it gets to its code vector, instead of
+        straight through (Fifty et al., ICLR 2025): for reconstructions that stay poor, or levels of which few vectors
+        are used. Give `kmeans_init=True` with it, as code vectors near 0 let little of the gradient through.
 
     Attributes
     ----------
@@ -173,6 +178,7 @@ class RQVAE(Estimator, BaseSemanticEncoder):
         max_grad_norm: float | None = None,
         patience: int | None = None,
         restart_dead: bool = False,
+        rotation_trick: bool = False,
     ) -> None:
         self.in_dim = in_dim
         self.num_emb_list = num_emb_list
@@ -202,6 +208,7 @@ class RQVAE(Estimator, BaseSemanticEncoder):
         self.max_grad_norm = max_grad_norm
         self.patience = patience
         self.restart_dead = restart_dead
+        self.rotation_trick = rotation_trick
 
     @property
     def num_emb_list(self) -> Any:
@@ -347,6 +354,7 @@ class RQVAE(Estimator, BaseSemanticEncoder):
             "max_grad_norm": 0.0,
             "patience": 0,
             "restart_dead": _flag("restart_dead", self.restart_dead),
+            "rotation_trick": _flag("rotation_trick", self.rotation_trick),
             "plus": False,
         }
         if self.max_grad_norm is not None:
