@@ -5,7 +5,6 @@ package par
 import (
 	"context"
 	"runtime"
-	"sync"
 	"sync/atomic"
 
 	"github.com/semantic-id/semantic-id/core/internal/fault"
@@ -43,11 +42,12 @@ func Chunks(ctx context.Context, n, size int, fn func(worker, lo, hi int)) error
 	}
 	var (
 		next   atomic.Int64
-		wg     sync.WaitGroup
+		others atomic.Int64 // goroutines at work, but for this one
+		over   atomic.Bool  // no more are to join in
+		left   = make(chan struct{}, 1)
 		failed atomic.Pointer[any]
 	)
 	work := func(w int) {
-		defer wg.Done()
 		defer fault.Panic()()
 		defer func() {
 			if r := recover(); r != nil {
@@ -62,12 +62,26 @@ func Chunks(ctx context.Context, n, size int, fn func(worker, lo, hi int)) error
 			fn(w, c*size, min(n, (c+1)*size))
 		}
 	}
-	wg.Add(workers)
+	join := func(w int) {
+		others.Add(1)
+		if !over.Load() {
+			work(w)
+		}
+		others.Add(-1)
+		select {
+		case left <- struct{}{}:
+		default:
+		}
+	}
 	for w := 1; w < workers; w++ {
-		go work(w)
+		start(func() { join(w) })
 	}
 	work(0)
-	wg.Wait()
+	over.Store(true) // one that begins only now is not waited for
+	soon(func() bool { return others.Load() == 0 })
+	for others.Load() > 0 {
+		<-left
+	}
 	if r := failed.Load(); r != nil {
 		panic(*r)
 	}

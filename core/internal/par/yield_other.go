@@ -1,0 +1,8 @@
+//go:build !linux
+
+package par
+
+import "runtime"
+
+// yield lets others run on this processor.
+func yield() { runtime.Gosched() }
