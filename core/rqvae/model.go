@@ -111,7 +111,7 @@ func (m *Model) Books() []core.Matrix { return m.weights.books }
 func through(layers []layer, rows int, x, a, b []float32) []float32 {
 	for _, l := range layers {
 		y := a[:rows*l.out]
-		f32.Gemm(f32.NewDense(rows, l.out, y), f32.NewDense(rows, l.in, x), f32.NewDense(l.out, l.in, l.w).T(), f32.Then{Bias: l.bias, ReLU: l.relu})
+		f32.Gemm(f32.NewDense(rows, l.out, y), f32.NewDense(rows, l.in, x), f32.NewDense(l.out, l.in, l.w).T(), f32.Then{Bias: l.bias, ReLU: l.relu, Zeros: true})
 		x, a, b = y, b, a
 	}
 	return x

@@ -41,7 +41,7 @@ func (g *graph) linear(x, w, bias *gorgonia.Node, relu bool) *gorgonia.Node {
 	return g.apply(op{
 		name: "linear", shape: matrix(rows, out), diff: []bool{true, true, true}, over: -1,
 		forward: func(dst []float32, v [][]float32) {
-			f32.Gemm(f32.NewDense(rows, out, dst), f32.NewDense(rows, in, v[0]), f32.NewDense(out, in, v[1]).T(), f32.Then{Bias: v[2], ReLU: relu})
+			f32.Gemm(f32.NewDense(rows, out, dst), f32.NewDense(rows, in, v[0]), f32.NewDense(out, in, v[1]).T(), f32.Then{Bias: v[2], ReLU: relu, Zeros: true})
 		},
 		backward: func(n gorgonia.Nodes, y, grad *gorgonia.Node) gorgonia.Nodes {
 			if relu {
@@ -56,7 +56,7 @@ func (g *graph) linear(x, w, bias *gorgonia.Node, relu bool) *gorgonia.Node {
 func (g *graph) times(a, b *gorgonia.Node) *gorgonia.Node {
 	m, k, n := a.Shape()[0], a.Shape()[1], b.Shape()[1]
 	return g.apply(op{name: "times", shape: matrix(m, n), over: -1, forward: func(dst []float32, v [][]float32) {
-		f32.Gemm(f32.NewDense(m, n, dst), f32.NewDense(m, k, v[0]), f32.NewDense(k, n, v[1]), f32.Then{})
+		f32.Gemm(f32.NewDense(m, n, dst), f32.NewDense(m, k, v[0]), f32.NewDense(k, n, v[1]), f32.Then{Zeros: true})
 	}}, a, b)
 }
 
@@ -64,7 +64,7 @@ func (g *graph) times(a, b *gorgonia.Node) *gorgonia.Node {
 func (g *graph) timesT(a, b *gorgonia.Node) *gorgonia.Node {
 	k, m, n := a.Shape()[0], a.Shape()[1], b.Shape()[1]
 	return g.apply(op{name: "timesT", shape: matrix(m, n), over: -1, forward: func(dst []float32, v [][]float32) {
-		f32.Gemm(f32.NewDense(m, n, dst), f32.NewDense(k, m, v[0]).T(), f32.NewDense(k, n, v[1]), f32.Then{})
+		f32.Gemm(f32.NewDense(m, n, dst), f32.NewDense(k, m, v[0]).T(), f32.NewDense(k, n, v[1]), f32.Then{Zeros: true})
 	}}, a, b)
 }
 

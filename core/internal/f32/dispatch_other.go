@@ -47,3 +47,9 @@ func whereOnVectors(dst, x, y []float32) int                      { return 0 }
 func timesDiffVectors(dst, x, y []float32, c float32) int         { return 0 }
 func sqDiff64Vectors(sums *[dotLanes]float64, x, y []float32) int { return 0 }
 func adamVectors(x, m, v, g []float32, constants *[7]float32) int { return 0 }
+
+func (s *lists) multiply(l cpu.Level, c []float32, stride, panels int, block []float32, t tileOf) {
+	s.multiplyGeneric(shapes[l].lanes, c, stride, panels, block, t)
+}
+
+func compress(cpu.Level, *lists, []float32, int, int, int, int) { panic("f32: no such level") }

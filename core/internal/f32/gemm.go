@@ -44,6 +44,10 @@ type Then struct {
 	Add  bool      // begin each sum with what c holds instead of 0
 	Bias []float32 // one value per column, added to the finished sum; nil: none
 	ReLU bool      // after that, set what is below 0 to 0
+
+	// Zeros says that a or, without the three above, b may hold many zeros. Where they do, products with them are left out:
+	// then neither they nor what is not finite beside them has a say, and a zero may have the other sign.
+	Zeros bool
 }
 
 // Gemm sets c, which must not be transposed or share memory with the others, to the product of a and b.
@@ -61,6 +65,9 @@ func Gemm(c, a, b Dense, then Then) {
 			a.Rows, a.Cols, b.Rows, b.Cols, m, n, c.Trans, len(then.Bias)))
 	}
 	if m == 0 || n == 0 {
+		return
+	}
+	if then.Zeros && sparseGemm(c, a, b, then) {
 		return
 	}
 	l := cpu.Use()
@@ -114,6 +121,8 @@ type gemm struct {
 	a, b    []float32 // blocks as the tiles read them
 	bias    []float32 // of the block's columns, filled up with zeros
 	tile    []float32 // a tile that lies partly outside of c
+	lists   lists     // of a sparse a
+	edge    []float32 // columns of c that are no whole panel
 	norms   [2 * maxLanes]float32
 	offsets [maxLanes]int
 }
@@ -134,7 +143,7 @@ func (g *gemm) run(l cpu.Level, c, a, b Dense, i0, i1, j0, j1 int, then Then) {
 		depth := max(1, ceil(k, max(1, ceil(k, gemmDepth))))
 		for p := 0; p == 0 || p < k; p += depth {
 			depth := min(depth, k-p)
-			g.packB(l, b, p, depth, j0, cols)
+			g.packB(l, g.b, b, p, depth, j0, cols)
 			for i := i0; i < i1; i += gemmHeight / shapes[l].sizes[0] * shapes[l].sizes[0] {
 				end := min(i1, i+gemmHeight/shapes[l].sizes[0]*shapes[l].sizes[0])
 				g.packA(l, a, i, end, p, depth)
@@ -169,9 +178,9 @@ func gemmSize(l cpu.Level, n int) int {
 	return size
 }
 
-// packB lays out columns j to j+cols and rows p to p+depth of b in panels of [depth][lanes]; columns left over in the last
-// one may hold anything.
-func (g *gemm) packB(l cpu.Level, b Dense, p, depth, j, cols int) {
+// packB lays out columns j to j+cols and rows p to p+depth of b in panels of [depth][lanes] in dst; columns left over in the
+// last one may hold anything.
+func (g *gemm) packB(l cpu.Level, dst []float32, b Dense, p, depth, j, cols int) {
 	lanes := shapes[l].lanes
 	if depth == 0 {
 		return
@@ -181,14 +190,14 @@ func (g *gemm) packB(l cpu.Level, b Dense, p, depth, j, cols int) {
 			for i := range lanes {
 				g.offsets[i] = (j+q+min(i, cols-q-1))*b.Stride + p
 			}
-			packPanel(l, g.b[q*depth:][:lanes*depth], g.norms[:2*lanes], b.Data, g.offsets[:lanes], depth)
+			packPanel(l, dst[q*depth:][:lanes*depth], g.norms[:2*lanes], b.Data, g.offsets[:lanes], depth)
 		}
 		return
 	}
 	src, whole := b.Data[p*b.Stride+j:], cols/lanes*lanes
-	columns(l, g.b, src, lanes, cols/lanes, depth, b.Stride)
-	for d := range depth {
-		copy(g.b[whole*depth+d*lanes:], src[d*b.Stride:][whole:cols])
+	columns(l, dst, src, lanes, cols/lanes, depth, b.Stride)
+	for d := 0; whole < cols && d < depth; d++ {
+		copy(dst[whole*depth+d*lanes:], src[d*b.Stride:][whole:cols])
 	}
 }
 

@@ -51,3 +51,57 @@ func columns(l cpu.Level, dst, src []float32, size, pieces, depth, stride int) {
 		columnsAVX2x6(&dst[0], &src[0], pieces, depth, 4*stride)
 	}
 }
+
+func (s *lists) multiply(l cpu.Level, c []float32, stride, panels int, block []float32, t tileOf) {
+	lanes := shapes[l].lanes
+	if l == cpu.Generic {
+		s.multiplyGeneric(lanes, c, stride, panels, block, t)
+		return
+	}
+	if s.rows == 0 {
+		return
+	}
+	_, _ = c[(s.rows-1)*stride+panels*lanes-1], block[panels*lanes*t.depth-1]
+	var bias *float32
+	if t.bias != nil {
+		bias = &t.bias[:panels*lanes][0]
+	}
+	kernel := sparseAVX512x4
+	switch {
+	case l == cpu.AVX512 && panels == 2:
+		kernel = sparseAVX512x2
+	case l == cpu.AVX512 && panels == 1:
+		kernel = sparseAVX512x1
+	case l == cpu.AVX2 && panels == 4:
+		kernel = sparseAVX2x4
+	case l == cpu.AVX2 && panels == 2:
+		kernel = sparseAVX2x2
+	case l == cpu.AVX2:
+		kernel = sparseAVX2x1
+	}
+	kernel(&c[0], 4*stride, &s.values[0], &s.offsets[0], &s.counts[0], s.rows, 4*s.room, &block[0], 4*lanes*t.depth, t.add, t.relu, bias)
+}
+
+// compress fills the lists: row r has n pieces of values of src, from r*stride on and between apart.
+func compress(l cpu.Level, s *lists, src []float32, n, stride, between, step int) {
+	_, _, _ = src[(s.rows-1)*stride+(n-1)*between+sparsePiece-1], s.values[s.rows*s.room-1], s.offsets[s.rows*s.room-1]
+	if l == cpu.AVX512 {
+		compressAVX512(&s.values[0], &s.offsets[0], &s.counts[0], &src[0], s.rows, n, 4*stride, 4*between, 4*s.room, step)
+	} else {
+		compressAVX2(&s.values[0], &s.offsets[0], &s.counts[0], &src[0], s.rows, n, 4*stride, 4*between, 4*s.room, step, &orders[0])
+	}
+}
+
+// orders has, for each set of lanes of a vector, their numbers in order.
+var orders = func() (table [256][8]int32) {
+	for set := range table {
+		n := 0
+		for lane := range int32(8) {
+			if set>>lane&1 == 1 {
+				table[set][n] = lane
+				n++
+			}
+		}
+	}
+	return table
+}()

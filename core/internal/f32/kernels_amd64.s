@@ -4193,6 +4193,314 @@ store:
 	VZEROUPPER
 	RET
 
+// func sparseAVX512x4(c *float32, stride int, values *float32, offsets *int32, counts *int32, rows int, room int, panels *float32, between int, add bool, relu bool, bias *float32)
+// Requires: AVX, AVX512F
+TEXT ·sparseAVX512x4(SB), NOSPLIT, $0-88
+	MOVQ c+0(FP), AX
+	MOVQ stride+8(FP), CX
+	MOVQ values+16(FP), DX
+	MOVQ offsets+24(FP), BX
+	MOVQ counts+32(FP), SI
+	MOVQ rows+40(FP), DI
+	MOVQ panels+56(FP), R8
+	MOVQ between+64(FP), R9
+	LEAQ (R9)(R9*2), R10
+
+row:
+	MOVB    add+72(FP), R11
+	TESTB   R11, R11
+	JZ      zero
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	VMOVUPS 256(AX), Z4
+	VMOVUPS 320(AX), Z5
+	VMOVUPS 384(AX), Z6
+	VMOVUPS 448(AX), Z7
+	JMP     start
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+start:
+	MOVLQSX (SI), R11
+	XORQ    R12, R12
+	TESTQ   R11, R11
+	JZ      done
+
+loop:
+	MOVLQSX      (BX)(R12*4), R13
+	VBROADCASTSS (DX)(R12*4), Z8
+	ADDQ         R8, R13
+	INCQ         R12
+	VFMADD231PS  (R13), Z8, Z0
+	VFMADD231PS  64(R13), Z8, Z1
+	VFMADD231PS  (R13)(R9*1), Z8, Z2
+	VFMADD231PS  64(R13)(R9*1), Z8, Z3
+	VFMADD231PS  (R13)(R9*2), Z8, Z4
+	VFMADD231PS  64(R13)(R9*2), Z8, Z5
+	VFMADD231PS  (R13)(R10*1), Z8, Z6
+	VFMADD231PS  64(R13)(R10*1), Z8, Z7
+	CMPQ         R12, R11
+	JNE          loop
+
+done:
+	MOVQ   bias+80(FP), R11
+	TESTQ  R11, R11
+	JZ     unbiased
+	VADDPS (R11), Z0, Z0
+	VADDPS 64(R11), Z1, Z1
+	VADDPS 128(R11), Z2, Z2
+	VADDPS 192(R11), Z3, Z3
+	VADDPS 256(R11), Z4, Z4
+	VADDPS 320(R11), Z5, Z5
+	VADDPS 384(R11), Z6, Z6
+	VADDPS 448(R11), Z7, Z7
+
+unbiased:
+	MOVB   relu+73(FP), R11
+	TESTB  R11, R11
+	JZ     store
+	VPXORD Z9, Z9, Z9
+	VMAXPS Z0, Z9, Z0
+	VMAXPS Z1, Z9, Z1
+	VMAXPS Z2, Z9, Z2
+	VMAXPS Z3, Z9, Z3
+	VMAXPS Z4, Z9, Z4
+	VMAXPS Z5, Z9, Z5
+	VMAXPS Z6, Z9, Z6
+	VMAXPS Z7, Z9, Z7
+
+store:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
+	ADDQ    CX, AX
+	MOVQ    room+48(FP), R11
+	ADDQ    R11, DX
+	ADDQ    R11, BX
+	ADDQ    $0x04, SI
+	DECQ    DI
+	JNZ     row
+	VZEROUPPER
+	RET
+
+// func sparseAVX512x2(c *float32, stride int, values *float32, offsets *int32, counts *int32, rows int, room int, panels *float32, between int, add bool, relu bool, bias *float32)
+// Requires: AVX, AVX512F
+TEXT ·sparseAVX512x2(SB), NOSPLIT, $0-88
+	MOVQ c+0(FP), AX
+	MOVQ stride+8(FP), CX
+	MOVQ values+16(FP), DX
+	MOVQ offsets+24(FP), BX
+	MOVQ counts+32(FP), SI
+	MOVQ rows+40(FP), DI
+	MOVQ panels+56(FP), R8
+	MOVQ between+64(FP), R9
+	LEAQ (R9)(R9*2), R10
+
+row:
+	MOVB    add+72(FP), R10
+	TESTB   R10, R10
+	JZ      zero
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	JMP     start
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+start:
+	MOVLQSX (SI), R10
+	XORQ    R11, R11
+	TESTQ   R10, R10
+	JZ      done
+
+loop:
+	MOVLQSX      (BX)(R11*4), R12
+	VBROADCASTSS (DX)(R11*4), Z4
+	ADDQ         R8, R12
+	INCQ         R11
+	VFMADD231PS  (R12), Z4, Z0
+	VFMADD231PS  64(R12), Z4, Z1
+	VFMADD231PS  (R12)(R9*1), Z4, Z2
+	VFMADD231PS  64(R12)(R9*1), Z4, Z3
+	CMPQ         R11, R10
+	JNE          loop
+
+done:
+	MOVQ   bias+80(FP), R10
+	TESTQ  R10, R10
+	JZ     unbiased
+	VADDPS (R10), Z0, Z0
+	VADDPS 64(R10), Z1, Z1
+	VADDPS 128(R10), Z2, Z2
+	VADDPS 192(R10), Z3, Z3
+
+unbiased:
+	MOVB   relu+73(FP), R10
+	TESTB  R10, R10
+	JZ     store
+	VPXORD Z5, Z5, Z5
+	VMAXPS Z0, Z5, Z0
+	VMAXPS Z1, Z5, Z1
+	VMAXPS Z2, Z5, Z2
+	VMAXPS Z3, Z5, Z3
+
+store:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	ADDQ    CX, AX
+	MOVQ    room+48(FP), R10
+	ADDQ    R10, DX
+	ADDQ    R10, BX
+	ADDQ    $0x04, SI
+	DECQ    DI
+	JNZ     row
+	VZEROUPPER
+	RET
+
+// func sparseAVX512x1(c *float32, stride int, values *float32, offsets *int32, counts *int32, rows int, room int, panels *float32, between int, add bool, relu bool, bias *float32)
+// Requires: AVX, AVX512F
+TEXT ·sparseAVX512x1(SB), NOSPLIT, $0-88
+	MOVQ c+0(FP), AX
+	MOVQ stride+8(FP), CX
+	MOVQ values+16(FP), DX
+	MOVQ offsets+24(FP), BX
+	MOVQ counts+32(FP), SI
+	MOVQ rows+40(FP), DI
+	MOVQ panels+56(FP), R8
+	MOVQ between+64(FP), R9
+	LEAQ (R9)(R9*2), R9
+
+row:
+	MOVB    add+72(FP), R9
+	TESTB   R9, R9
+	JZ      zero
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	JMP     start
+
+zero:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+
+start:
+	MOVLQSX (SI), R9
+	XORQ    R10, R10
+	TESTQ   R9, R9
+	JZ      done
+
+loop:
+	MOVLQSX      (BX)(R10*4), R11
+	VBROADCASTSS (DX)(R10*4), Z2
+	ADDQ         R8, R11
+	INCQ         R10
+	VFMADD231PS  (R11), Z2, Z0
+	VFMADD231PS  64(R11), Z2, Z1
+	CMPQ         R10, R9
+	JNE          loop
+
+done:
+	MOVQ   bias+80(FP), R9
+	TESTQ  R9, R9
+	JZ     unbiased
+	VADDPS (R9), Z0, Z0
+	VADDPS 64(R9), Z1, Z1
+
+unbiased:
+	MOVB   relu+73(FP), R9
+	TESTB  R9, R9
+	JZ     store
+	VPXORD Z3, Z3, Z3
+	VMAXPS Z0, Z3, Z0
+	VMAXPS Z1, Z3, Z1
+
+store:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	ADDQ    CX, AX
+	MOVQ    room+48(FP), R9
+	ADDQ    R9, DX
+	ADDQ    R9, BX
+	ADDQ    $0x04, SI
+	DECQ    DI
+	JNZ     row
+	VZEROUPPER
+	RET
+
+// func compressAVX512(values *float32, offsets *int32, counts *int32, src *float32, rows int, n int, stride int, between int, room int, step int)
+// Requires: AVX, AVX512F, POPCNT
+TEXT ·compressAVX512(SB), NOSPLIT, $0-80
+	MOVQ         values+0(FP), AX
+	MOVQ         offsets+8(FP), CX
+	MOVQ         counts+16(FP), DX
+	MOVQ         src+24(FP), BX
+	MOVQ         rows+32(FP), SI
+	MOVQ         n+40(FP), DI
+	MOVQ         stride+48(FP), R8
+	MOVQ         between+56(FP), R9
+	MOVQ         room+64(FP), R10
+	MOVQ         $0x0706050403020100, R11
+	VMOVQ        R11, X0
+	MOVQ         $0x0f0e0d0c0b0a0908, R11
+	VMOVQ        R11, X1
+	VPUNPCKLQDQ  X1, X0, X0
+	VPMOVZXBD    X0, Z0
+	VPBROADCASTD step+72(FP), Z1
+	VPMULLD      Z1, Z0, Z0
+	VPSLLD       $0x04, Z1, Z1
+	VPXORD       Z2, Z2, Z2
+
+row:
+	XORQ    R11, R11
+	MOVQ    BX, R12
+	MOVQ    DI, R13
+	VMOVUPS Z0, Z3
+
+loop:
+	VMOVUPS       (R12), Z4
+	VCMPPS        $0x04, Z2, Z4, K1
+	VPCOMPRESSD.Z Z4, K1, Z4
+	VPCOMPRESSD.Z Z3, K1, Z5
+	KMOVW         K1, R14
+	VMOVUPS       Z4, (AX)(R11*4)
+	VMOVUPS       Z5, (CX)(R11*4)
+	POPCNTL       R14, R14
+	ADDQ          R14, R11
+	VPADDD        Z1, Z3, Z3
+	ADDQ          R9, R12
+	DECQ          R13
+	JNZ           loop
+	MOVL          R11, (DX)
+	ADDQ          $0x04, DX
+	ADDQ          R10, AX
+	ADDQ          R10, CX
+	ADDQ          R8, BX
+	DECQ          SI
+	JNZ           row
+	VZEROUPPER
+	RET
+
 // func columnsAVX512x14(dst *float32, src *float32, pieces int, depth int, stride int)
 // Requires: AVX, MMX+
 TEXT ·columnsAVX512x14(SB), NOSPLIT, $0-40
@@ -6914,6 +7222,328 @@ store:
 	ADDQ    CX, AX
 	VMOVUPS Y2, (AX)
 	VMOVUPS Y3, 32(AX)
+	VZEROUPPER
+	RET
+
+// func sparseAVX2x4(c *float32, stride int, values *float32, offsets *int32, counts *int32, rows int, room int, panels *float32, between int, add bool, relu bool, bias *float32)
+// Requires: AVX, FMA3
+TEXT ·sparseAVX2x4(SB), NOSPLIT, $0-88
+	MOVQ c+0(FP), AX
+	MOVQ stride+8(FP), CX
+	MOVQ values+16(FP), DX
+	MOVQ offsets+24(FP), BX
+	MOVQ counts+32(FP), SI
+	MOVQ rows+40(FP), DI
+	MOVQ panels+56(FP), R8
+	MOVQ between+64(FP), R9
+	LEAQ (R9)(R9*2), R10
+
+row:
+	MOVB    add+72(FP), R11
+	TESTB   R11, R11
+	JZ      zero
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	VMOVUPS 128(AX), Y4
+	VMOVUPS 160(AX), Y5
+	VMOVUPS 192(AX), Y6
+	VMOVUPS 224(AX), Y7
+	JMP     start
+
+zero:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+
+start:
+	MOVLQSX (SI), R11
+	XORQ    R12, R12
+	TESTQ   R11, R11
+	JZ      done
+
+loop:
+	MOVLQSX      (BX)(R12*4), R13
+	VBROADCASTSS (DX)(R12*4), Y8
+	ADDQ         R8, R13
+	INCQ         R12
+	VFMADD231PS  (R13), Y8, Y0
+	VFMADD231PS  32(R13), Y8, Y1
+	VFMADD231PS  (R13)(R9*1), Y8, Y2
+	VFMADD231PS  32(R13)(R9*1), Y8, Y3
+	VFMADD231PS  (R13)(R9*2), Y8, Y4
+	VFMADD231PS  32(R13)(R9*2), Y8, Y5
+	VFMADD231PS  (R13)(R10*1), Y8, Y6
+	VFMADD231PS  32(R13)(R10*1), Y8, Y7
+	CMPQ         R12, R11
+	JNE          loop
+
+done:
+	MOVQ   bias+80(FP), R11
+	TESTQ  R11, R11
+	JZ     unbiased
+	VADDPS (R11), Y0, Y0
+	VADDPS 32(R11), Y1, Y1
+	VADDPS 64(R11), Y2, Y2
+	VADDPS 96(R11), Y3, Y3
+	VADDPS 128(R11), Y4, Y4
+	VADDPS 160(R11), Y5, Y5
+	VADDPS 192(R11), Y6, Y6
+	VADDPS 224(R11), Y7, Y7
+
+unbiased:
+	MOVB   relu+73(FP), R11
+	TESTB  R11, R11
+	JZ     store
+	VXORPS Y8, Y8, Y8
+	VMAXPS Y0, Y8, Y0
+	VMAXPS Y1, Y8, Y1
+	VMAXPS Y2, Y8, Y2
+	VMAXPS Y3, Y8, Y3
+	VMAXPS Y4, Y8, Y4
+	VMAXPS Y5, Y8, Y5
+	VMAXPS Y6, Y8, Y6
+	VMAXPS Y7, Y8, Y7
+
+store:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	ADDQ    CX, AX
+	MOVQ    room+48(FP), R11
+	ADDQ    R11, DX
+	ADDQ    R11, BX
+	ADDQ    $0x04, SI
+	DECQ    DI
+	JNZ     row
+	VZEROUPPER
+	RET
+
+// func sparseAVX2x2(c *float32, stride int, values *float32, offsets *int32, counts *int32, rows int, room int, panels *float32, between int, add bool, relu bool, bias *float32)
+// Requires: AVX, FMA3
+TEXT ·sparseAVX2x2(SB), NOSPLIT, $0-88
+	MOVQ c+0(FP), AX
+	MOVQ stride+8(FP), CX
+	MOVQ values+16(FP), DX
+	MOVQ offsets+24(FP), BX
+	MOVQ counts+32(FP), SI
+	MOVQ rows+40(FP), DI
+	MOVQ panels+56(FP), R8
+	MOVQ between+64(FP), R9
+	LEAQ (R9)(R9*2), R10
+
+row:
+	MOVB    add+72(FP), R10
+	TESTB   R10, R10
+	JZ      zero
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	JMP     start
+
+zero:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+start:
+	MOVLQSX (SI), R10
+	XORQ    R11, R11
+	TESTQ   R10, R10
+	JZ      done
+
+loop:
+	MOVLQSX      (BX)(R11*4), R12
+	VBROADCASTSS (DX)(R11*4), Y4
+	ADDQ         R8, R12
+	INCQ         R11
+	VFMADD231PS  (R12), Y4, Y0
+	VFMADD231PS  32(R12), Y4, Y1
+	VFMADD231PS  (R12)(R9*1), Y4, Y2
+	VFMADD231PS  32(R12)(R9*1), Y4, Y3
+	CMPQ         R11, R10
+	JNE          loop
+
+done:
+	MOVQ   bias+80(FP), R10
+	TESTQ  R10, R10
+	JZ     unbiased
+	VADDPS (R10), Y0, Y0
+	VADDPS 32(R10), Y1, Y1
+	VADDPS 64(R10), Y2, Y2
+	VADDPS 96(R10), Y3, Y3
+
+unbiased:
+	MOVB   relu+73(FP), R10
+	TESTB  R10, R10
+	JZ     store
+	VXORPS Y4, Y4, Y4
+	VMAXPS Y0, Y4, Y0
+	VMAXPS Y1, Y4, Y1
+	VMAXPS Y2, Y4, Y2
+	VMAXPS Y3, Y4, Y3
+
+store:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	ADDQ    CX, AX
+	MOVQ    room+48(FP), R10
+	ADDQ    R10, DX
+	ADDQ    R10, BX
+	ADDQ    $0x04, SI
+	DECQ    DI
+	JNZ     row
+	VZEROUPPER
+	RET
+
+// func sparseAVX2x1(c *float32, stride int, values *float32, offsets *int32, counts *int32, rows int, room int, panels *float32, between int, add bool, relu bool, bias *float32)
+// Requires: AVX, FMA3
+TEXT ·sparseAVX2x1(SB), NOSPLIT, $0-88
+	MOVQ c+0(FP), AX
+	MOVQ stride+8(FP), CX
+	MOVQ values+16(FP), DX
+	MOVQ offsets+24(FP), BX
+	MOVQ counts+32(FP), SI
+	MOVQ rows+40(FP), DI
+	MOVQ panels+56(FP), R8
+	MOVQ between+64(FP), R9
+	LEAQ (R9)(R9*2), R9
+
+row:
+	MOVB    add+72(FP), R9
+	TESTB   R9, R9
+	JZ      zero
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	JMP     start
+
+zero:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+start:
+	MOVLQSX (SI), R9
+	XORQ    R10, R10
+	TESTQ   R9, R9
+	JZ      done
+
+loop:
+	MOVLQSX      (BX)(R10*4), R11
+	VBROADCASTSS (DX)(R10*4), Y2
+	ADDQ         R8, R11
+	INCQ         R10
+	VFMADD231PS  (R11), Y2, Y0
+	VFMADD231PS  32(R11), Y2, Y1
+	CMPQ         R10, R9
+	JNE          loop
+
+done:
+	MOVQ   bias+80(FP), R9
+	TESTQ  R9, R9
+	JZ     unbiased
+	VADDPS (R9), Y0, Y0
+	VADDPS 32(R9), Y1, Y1
+
+unbiased:
+	MOVB   relu+73(FP), R9
+	TESTB  R9, R9
+	JZ     store
+	VXORPS Y2, Y2, Y2
+	VMAXPS Y0, Y2, Y0
+	VMAXPS Y1, Y2, Y1
+
+store:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	MOVQ    room+48(FP), R9
+	ADDQ    R9, DX
+	ADDQ    R9, BX
+	ADDQ    $0x04, SI
+	DECQ    DI
+	JNZ     row
+	VZEROUPPER
+	RET
+
+// func compressAVX2(values *float32, offsets *int32, counts *int32, src *float32, rows int, n int, stride int, between int, room int, step int, orders *[8]int32)
+// Requires: AVX, AVX2, POPCNT
+TEXT ·compressAVX2(SB), NOSPLIT, $8-88
+	MOVQ         values+0(FP), AX
+	MOVQ         offsets+8(FP), CX
+	MOVQ         counts+16(FP), DX
+	MOVQ         src+24(FP), BX
+	MOVQ         rows+32(FP), SI
+	MOVQ         n+40(FP), DI
+	MOVQ         stride+48(FP), R8
+	MOVQ         between+56(FP), R9
+	MOVQ         room+64(FP), R10
+	MOVQ         orders+80(FP), R11
+	MOVQ         $0x0706050403020100, R12
+	VMOVQ        R12, X0
+	VPMOVZXBD    X0, Y0
+	VPBROADCASTD step+72(FP), Y1
+	VPMULLD      Y1, Y0, Y0
+	VPSLLD       $0x03, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+
+row:
+	XORQ    R12, R12
+	MOVQ    BX, R13
+	MOVQ    DI, R14
+	VMOVUPS Y0, Y3
+
+loop:
+	VMOVUPS   (R13), Y4
+	VCMPPS    $0x04, Y2, Y4, Y5
+	VMOVMSKPS Y5, R15
+	MOVQ      R15, BP
+	SHLQ      $0x05, BP
+	VMOVDQU   (R11)(BP*1), Y5
+	VPERMPS   Y4, Y5, Y4
+	VPERMD    Y3, Y5, Y5
+	VMOVUPS   Y4, (AX)(R12*4)
+	VMOVUPS   Y5, (CX)(R12*4)
+	POPCNTL   R15, R15
+	ADDQ      R15, R12
+	VPADDD    Y1, Y3, Y3
+	VMOVUPS   32(R13), Y4
+	VCMPPS    $0x04, Y2, Y4, Y5
+	VMOVMSKPS Y5, R15
+	MOVQ      R15, BP
+	SHLQ      $0x05, BP
+	VMOVDQU   (R11)(BP*1), Y5
+	VPERMPS   Y4, Y5, Y4
+	VPERMD    Y3, Y5, Y5
+	VMOVUPS   Y4, (AX)(R12*4)
+	VMOVUPS   Y5, (CX)(R12*4)
+	POPCNTL   R15, R15
+	ADDQ      R15, R12
+	VPADDD    Y1, Y3, Y3
+	ADDQ      R9, R13
+	DECQ      R14
+	JNZ       loop
+	MOVL      R12, (DX)
+	ADDQ      $0x04, DX
+	ADDQ      R10, AX
+	ADDQ      R10, CX
+	ADDQ      R8, BX
+	DECQ      SI
+	JNZ       row
 	VZEROUPPER
 	RET
 

@@ -117,6 +117,26 @@ func gemmAVX512x4(c *float32, stride int, a *float32, row int, step int, panel *
 //go:noescape
 func gemmAVX512x2(c *float32, stride int, a *float32, row int, step int, panel *float32, depth int, add bool, relu bool, bias *float32)
 
+// sparseAVX512x4 is sparseRows for 4 panels of 32 columns; stride, room and between are in bytes.
+//
+//go:noescape
+func sparseAVX512x4(c *float32, stride int, values *float32, offsets *int32, counts *int32, rows int, room int, panels *float32, between int, add bool, relu bool, bias *float32)
+
+// sparseAVX512x2 is sparseRows for 2 panels of 32 columns; stride, room and between are in bytes.
+//
+//go:noescape
+func sparseAVX512x2(c *float32, stride int, values *float32, offsets *int32, counts *int32, rows int, room int, panels *float32, between int, add bool, relu bool, bias *float32)
+
+// sparseAVX512x1 is sparseRows for 1 panels of 32 columns; stride, room and between are in bytes.
+//
+//go:noescape
+func sparseAVX512x1(c *float32, stride int, values *float32, offsets *int32, counts *int32, rows int, room int, panels *float32, between int, add bool, relu bool, bias *float32)
+
+// compressAVX512 is compress for rows of n times sixteen values; stride, between, room and step are in bytes.
+//
+//go:noescape
+func compressAVX512(values *float32, offsets *int32, counts *int32, src *float32, rows int, n int, stride int, between int, room int, step int)
+
 // columnsAVX512x14 copies piece p of row d, of 14 values, to dst[p*depth+d], also of so many. Rows are stride bytes apart.
 //
 //go:noescape
@@ -224,6 +244,26 @@ func gemmAVX2x4(c *float32, stride int, a *float32, row int, step int, panel *fl
 //
 //go:noescape
 func gemmAVX2x2(c *float32, stride int, a *float32, row int, step int, panel *float32, depth int, add bool, relu bool, bias *float32)
+
+// sparseAVX2x4 is sparseRows for 4 panels of 16 columns; stride, room and between are in bytes.
+//
+//go:noescape
+func sparseAVX2x4(c *float32, stride int, values *float32, offsets *int32, counts *int32, rows int, room int, panels *float32, between int, add bool, relu bool, bias *float32)
+
+// sparseAVX2x2 is sparseRows for 2 panels of 16 columns; stride, room and between are in bytes.
+//
+//go:noescape
+func sparseAVX2x2(c *float32, stride int, values *float32, offsets *int32, counts *int32, rows int, room int, panels *float32, between int, add bool, relu bool, bias *float32)
+
+// sparseAVX2x1 is sparseRows for 1 panels of 16 columns; stride, room and between are in bytes.
+//
+//go:noescape
+func sparseAVX2x1(c *float32, stride int, values *float32, offsets *int32, counts *int32, rows int, room int, panels *float32, between int, add bool, relu bool, bias *float32)
+
+// compressAVX2 is compress for rows of n times sixteen values; stride, between, room and step are in bytes.
+//
+//go:noescape
+func compressAVX2(values *float32, offsets *int32, counts *int32, src *float32, rows int, n int, stride int, between int, room int, step int, orders *[8]int32)
 
 // columnsAVX2x6 copies piece p of row d, of 6 values, to dst[p*depth+d], also of so many. Rows are stride bytes apart.
 //

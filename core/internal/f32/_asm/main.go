@@ -32,6 +32,10 @@ func main() {
 		for _, g := range l.groups {
 			gemm(l, g)
 		}
+		for _, p := range []int{4, 2, 1} {
+			sparse(l, p)
+		}
+		compress(l)
 		columns(l, l.groups[0])
 		columns(l, 2*l.width)
 	}
