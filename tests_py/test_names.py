@@ -77,7 +77,6 @@ def test_modules(module):
     "name",
     [
         "report",
-        "to_embedding_atlas",
     ],
 )
 def test_what_has_not_landed_says_so_when_used(name):

@@ -55,6 +55,35 @@ func MetricsRank(xAddr uint64, rows, dim int64, codesAddr uint64, levels int64, 
 	})
 }
 
+// MetricsNeighbors writes, for rows of x, float32 (rows, dim) and finite, the numbers (int32) of the k rows nearest to each,
+// nearest first, ties to the lowest number and without the row itself, and their squared Euclidean distances (float64), k of
+// each a query. queriesAddr holds the numbers of the queries' rows, int64. ControlDone counts queries.
+func MetricsNeighbors(xAddr uint64, rows, dim int64, queriesAddr uint64, queries, k int64, idsOut, distsOut, controlAddr uint64,
+	errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		x, err := matrix(xAddr, rows, dim)
+		if err != nil {
+			return err
+		}
+		if err := checkCount("queries", queries); err != nil {
+			return err
+		}
+		control := controlAt(controlAddr)
+		ctx, stop := control.context()
+		defer stop()
+		control.set(ControlLevels, 1)
+		control.set(ControlTotal, int(queries))
+		ids, dists, err := metrics.Neighbors(ctx, x, slice[int64](queriesAddr, queries), intOf(k),
+			func(done int) { control.set(ControlDone, done) })
+		if err != nil {
+			return err
+		}
+		copy(slice[int32](idsOut, queries*k), ids)
+		copy(slice[float64](distsOut, queries*k), dists)
+		return nil
+	})
+}
+
 // MetricsCorrelation writes the rank correlation (float64, NaN where it is not defined) between Euclidean distance in x and
 // distance in codes, over pairs of rows whose numbers, int64, are at aAddr and bAddr.
 func MetricsCorrelation(xAddr uint64, rows, dim int64, codesAddr uint64, levels int64, aAddr, bAddr uint64, pairs, distance int64,

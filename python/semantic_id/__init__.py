@@ -3,6 +3,7 @@
 The native library is loaded by the first `fit`, `encode`, `decode` or `semantic_id`, not by the import.
 """
 
+from ._atlas import to_embedding_atlas
 from ._estimate import Estimate, estimate
 from ._later import not_yet as _not_yet
 from ._native import set_num_threads
@@ -49,8 +50,3 @@ __all__ = [
 def report(*args: object, **kwargs: object) -> None:
     """Raise NotImplementedError: it has not landed yet."""
     raise _not_yet("report", "the HTML report")
-
-
-def to_embedding_atlas(*args: object, **kwargs: object) -> None:
-    """Raise NotImplementedError: it has not landed yet."""
-    raise _not_yet("to_embedding_atlas", "the HTML report")

@@ -199,7 +199,7 @@ def seconds_of_work(threads: int) -> float:
     def start() -> None:
         _native.fit_rqkmeans(
             x, None, clusters=[k], metric="l2", max_iter=1, tol=0, restarts=1, seed=0, balanced=False,
-            recompute=False, want_codes=False, verbose=False,
+            recompute=False, verbose=False,
         )  # fmt: skip
 
     return _best_time(start) / _native.foresee_rqkmeans(n, d, [k], recompute=False).start_work[0]

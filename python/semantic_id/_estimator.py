@@ -4,6 +4,8 @@ import importlib
 import inspect
 from typing import Any, TypeVar
 
+from ._html import Level, model_html
+
 Self = TypeVar("Self", bound="Estimator")
 
 
@@ -63,6 +65,15 @@ class Estimator:
             if repr(self.__dict__.get(p.name, p.default)) != repr(p.default)
         )
         return f"{type(self).__name__}({', '.join(shown)})"
+
+    def _described(self) -> tuple[str, list[Level]]:
+        """Return whether it is fitted, to what and how well, and its codebooks."""
+        raise NotImplementedError
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: the state, how the codes are used, and the parameters."""
+        values = [(p, self.__dict__.get(p.name, p.default)) for p in self._parameters()]
+        return model_html(type(self).__name__, values, *self._described())
 
     def __sklearn_tags__(self) -> Any:
         """Describe the estimator to scikit-learn; only scikit-learn calls it, so only then is it imported."""

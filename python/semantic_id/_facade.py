@@ -230,6 +230,21 @@ class Facade(Protocol):
         errLen: int,
     ) -> int: ...
 
+    def MetricsNeighbors(
+        self,
+        xAddr: int,
+        rows: int,
+        dim: int,
+        queriesAddr: int,
+        queries: int,
+        k: int,
+        idsOut: int,
+        distsOut: int,
+        controlAddr: int,
+        errAddr: int,
+        errLen: int,
+    ) -> int: ...
+
     def MetricsCorrelation(
         self,
         xAddr: int,

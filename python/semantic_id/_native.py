@@ -459,7 +459,7 @@ class Fitted(NamedTuple):
     """What `fit_rqkmeans` learned, level by level."""
 
     codebooks: list[FloatMatrix]
-    codes: CodeMatrix | None
+    codes: CodeMatrix
     inertia: npt.NDArray[np.float64]
     n_iter: npt.NDArray[np.int64]
     flags: npt.NDArray[np.int64]
@@ -478,7 +478,6 @@ def fit_rqkmeans(
     seed: int,
     balanced: bool,
     recompute: bool,
-    want_codes: bool,
     verbose: bool,
 ) -> Fitted:
     """Fit residual k-means to `x`, float32 and C-ordered; with `recompute` without a copy of it.
@@ -490,7 +489,7 @@ def fit_rqkmeans(
     sizes = np.array(clusters, np.int64)
     books = [np.empty((k, dim), np.float32) for k in clusters]
     pointers = _addresses(books)
-    codes = np.empty((rows, levels), np.int32) if want_codes else None
+    codes = np.empty((rows, levels), np.int32)
     fitted = Fitted(
         books, codes, np.zeros(levels), np.zeros(levels, np.int64), np.zeros(levels, np.int64), np.zeros((levels, 3))
     )
@@ -499,7 +498,7 @@ def fit_rqkmeans(
         return _lib.RQKMeansFit(
             _address(x), rows, dim, 0 if weights is None else _address(weights),
             levels, _address(sizes), METRICS.index(metric), max_iter, tol, restarts, seed, recompute, balanced,
-            _address(pointers), 0 if codes is None else _address(codes), _address(fitted.inertia),
+            _address(pointers), _address(codes), _address(fitted.inertia),
             _address(fitted.n_iter), _address(fitted.flags), _address(fitted.certificates), control, text, size,
         )  # fmt: skip
 

@@ -44,6 +44,21 @@ def rank(x: FloatMatrix, codes: CodeMatrix, queries: Rows, k: int, distance: str
     return Ranking(*out.tolist())
 
 
+def neighbors(x: FloatMatrix, queries: Rows, k: int) -> tuple[CodeMatrix, npt.NDArray[np.float64]]:
+    """Return the `k` rows of `x` nearest to each of the rows `queries`, nearest first, and their squared distances."""
+    rows, dim = x.shape
+    ids, distances = np.empty((len(queries), k), np.int32), np.empty((len(queries), k))
+
+    def call(control: int, text: int, size: int) -> int:
+        return _native._lib.MetricsNeighbors(
+            _address(x), rows, dim, _address(queries), len(queries), k, _address(ids), _address(distances), control,
+            text, size,
+        )  # fmt: skip
+
+    _native._call_long(call, None)
+    return ids, distances
+
+
 def correlation(x: FloatMatrix, codes: CodeMatrix, a: Rows, b: Rows, distance: str) -> float:
     """Return the rank correlation, over pairs of rows, of distance in `x` and in `codes`; NaN where there is none."""
     out = np.empty(1)

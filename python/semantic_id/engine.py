@@ -11,6 +11,7 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
+from ._html import engine_html
 from ._native_stores import Item, NativeStore
 from ._params import check_int
 from ._versions import check_version, fingerprint, under
@@ -79,6 +80,11 @@ class SemanticIdEngine:
     def __repr__(self) -> str:
         shown = [repr(self.encoder), repr(self.unique_resolver)] + [f"version={self.version!r}"] * bool(self.version)
         return f"{type(self).__name__}({', '.join(shown)})"
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: the encoder, and what gives the ids out."""
+        state = f"gives ids of version {self.version!r}" if self.version else "gives each id once"
+        return engine_html(type(self).__name__, state, self.encoder, [("unique_resolver", self.unique_resolver)])
 
     def fit(self, X: Any, *, device: str = "cpu") -> SemanticIdEngine:
         """Fit the encoder. Ids that were given out stay.

@@ -15,6 +15,7 @@ from .. import _native
 from .._arrays import CodeMatrix, FloatMatrix, as_codes, as_matrix, as_weights, check_finite, is_float32, to_float32
 from .._devices import check_device
 from .._estimator import Estimator
+from .._html import Level
 from .._large import is_large, large_to_float32
 from .._params import check_choice, check_float, check_int, check_seed
 from ..core import BaseSemanticEncoder
@@ -99,6 +100,8 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         Rows of the fit; kept in saved models, as the next.
     quantization_mse_ : float
         Mean squared difference per element, weighted by `sample_weight`, that all levels leave of those rows.
+    cluster_sizes_ : list of ndarray of shape (n_clusters[l],), dtype int64
+        How many of those rows have each code of a level; not kept in saved models.
     refine_history_ : ndarray of shape (n_kept,), dtype float64
         Only after `refine`: the weighted sum of the squared distances between embeddings and their decoded codes,
         before it, after its first phase, and after each update that it kept. It never rises.
@@ -140,6 +143,7 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
     certificate_: list[Certificate]
     n_samples_fit_: int
     quantization_mse_: float
+    cluster_sizes_: list[npt.NDArray[np.int64]]
     refine_history_: npt.NDArray[np.float64]
     _native_model: tuple[_native.Quantizer, list[FloatMatrix], str]
 
@@ -224,7 +228,7 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         >>> RQKMeans(n_levels=3, n_clusters=10, random_state=0).fit(X)
         RQKMeans(n_levels=3, n_clusters=10, random_state=0)
         """
-        self._fit(X, device, sample_weight, want_codes=False)
+        self._fit(X, device, sample_weight)
         return self
 
     def fit_encode(
@@ -260,11 +264,9 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         >>> sorted(np.bincount(codes[:, 0]).tolist())
         [12, 12, 12, 12, 13, 13, 13, 13]
         """
-        codes = self._fit(X, device, sample_weight, want_codes=True)
-        assert codes is not None
-        return codes
+        return self._fit(X, device, sample_weight)
 
-    def _fit(self, X: Any, device: str, sample_weight: npt.ArrayLike | None, want_codes: bool) -> CodeMatrix | None:
+    def _fit(self, X: Any, device: str, sample_weight: npt.ArrayLike | None) -> CodeMatrix:
         check_device(device)
         rows = as_matrix(X)
         n, dim = rows.shape
@@ -294,7 +296,6 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
             seed=check_seed(self.random_state),
             balanced=balanced,
             recompute=large,
-            want_codes=want_codes,
             verbose=bool(self.verbose),
         )
         self._warn(fitted.flags, clusters, max_iter, balanced)
@@ -305,6 +306,7 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         learned = {"codebooks_": _freeze(fitted.codebooks), "D_": dim, "n_features_in_": dim}
         learned |= {"inertia_": inertia, "n_iter_": fitted.n_iter, "n_samples_fit_": n}
         learned["quantization_mse_"] = _per_element(inertia, weights, x.shape)
+        learned["cluster_sizes_"] = _sizes(fitted.codes, clusters)
         if balanced:
             learned["certificate_"] = _certificates(fitted.certificates)
         self.__dict__.update(learned)  # in one step, so that Ctrl-C leaves the old model or the new one
@@ -397,7 +399,11 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         learned = {"codebooks_": _freeze(refined.codebooks), "inertia_": refined.inertia, "n_samples_fit_": len(x)}
         learned["quantization_mse_"] = _per_element(refined.errors, weights, x.shape)
         self.__dict__.update(learned | {"refine_history_": refined.errors})
-        self.__dict__.pop("certificate_", None)  # of other codebooks
+        for name in ("certificate_", "cluster_sizes_"):  # of other codebooks
+            self.__dict__.pop(name, None)
+        self.cluster_sizes_ = _sizes(
+            self.encode(x, device=device, beam_size=beam_size), [len(b) for b in self.codebooks_]
+        )
         return self
 
     def _check_clusters(self, rows: int) -> list[int]:
@@ -728,6 +734,18 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
     def __sklearn_is_fitted__(self) -> bool:
         return bool(self.__dict__.get("codebooks_"))
 
+    def _described(self) -> tuple[str, list[Level]]:
+        books = self.__dict__.get("codebooks_", [])
+        if not books:
+            return "not fitted yet", []
+        state = f"of {books[0].shape[1]:,} columns"
+        if "n_samples_fit_" in self.__dict__:
+            state = f"fitted to {self.n_samples_fit_:,} rows {state}, mean squared error {self.quantization_mse_:.4g}"
+        sizes = self.__dict__.get("cluster_sizes_")
+        if sizes is None or [len(s) for s in sizes] != [len(b) for b in books]:  # or codebooks were assigned
+            return state, [Level(len(b)) for b in books]
+        return state, [Level(len(s), int(np.count_nonzero(s)), _perplexity(s)) for s in sizes]
+
 
 def _is_list(n_clusters: Any) -> bool:
     return isinstance(n_clusters, (Sequence, np.ndarray)) and not isinstance(n_clusters, str)
@@ -740,6 +758,15 @@ def _certificates(numbers: npt.NDArray[np.float64]) -> list[Certificate]:
 def _per_element(errors: npt.NDArray[np.float64], weights: npt.NDArray[Any] | None, shape: tuple[int, int]) -> float:
     """Return the last of some weighted sums of squared distances per row and column."""
     return float(errors[-1]) / ((shape[0] if weights is None else float(weights.sum())) * shape[1])
+
+
+def _perplexity(sizes: npt.NDArray[np.int64]) -> float:
+    shares = sizes[sizes > 0] / sizes.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def _sizes(codes: CodeMatrix, clusters: Sequence[int]) -> list[npt.NDArray[np.int64]]:
+    return [np.bincount(codes[:, level], minlength=k) for level, k in enumerate(clusters)]
 
 
 def _freeze(codebooks: list[FloatMatrix]) -> list[FloatMatrix]:

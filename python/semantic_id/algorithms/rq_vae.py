@@ -16,6 +16,7 @@ from .. import _native_rqvae
 from .._arrays import CodeMatrix, FloatMatrix, as_codes, as_matrix, is_float32, to_float32
 from .._devices import check_device
 from .._estimator import Estimator
+from .._html import Level
 from .._params import check_choice, check_float, check_int, check_seed
 from ..core import BaseSemanticEncoder
 from ..exceptions import CollapseWarning, ModelFileError, NotFittedError, ShapeMismatchError
@@ -678,6 +679,21 @@ class RQVAE(Estimator, BaseSemanticEncoder):
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_weights" in self.__dict__
+
+    def _described(self) -> tuple[str, list[Level]]:
+        if "_weights" not in self.__dict__:
+            return "not fitted yet", []
+        state = f"of {self.in_dim:,} columns, {self.e_dim:,} in the latents"
+        history = self.__dict__.get("history_")
+        if history is None:  # loaded
+            return state, [Level(size) for size in self.n_clusters]
+        kept = self.kept_epoch_
+        error = "squared" if self.loss_type == "mse" else "absolute"
+        state += (
+            f", {len(history['loss'])} epochs, number {kept + 1} kept, mean {error} error {history['error'][kept]:.4g}"
+        )
+        uses = zip(self.n_clusters, history["utilization"][kept], history["perplexity"][kept], strict=True)
+        return f"fitted, {state}", [Level(size, round(used * size), perplexity) for size, used, perplexity in uses]
 
 
 class _Watch:
