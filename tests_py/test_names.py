@@ -120,8 +120,8 @@ def test_signature_of_rqvae():
         "quant_loss_weight=1.0, beta=0.25, kmeans_init=False, kmeans_iters=100, sk_epsilons=None, sk_iters=100, "
         "lr=0.0001, weight_decay=0.0, batch_size=2048, epochs=100, lr_scheduler=None, warmup_epochs=0, "
         "lr_step_size=50, lr_gamma=0.5, device='cpu', verbose=False, random_state=None, loss_reduction='mean', "
-        "max_grad_norm=None, patience=None, restart_dead=False, "
-        "rotation_trick=False)"
+        "max_grad_norm=None, patience=None, restart_dead=False, rotation_trick=False, ema_decay=None, "
+        "level_dropout=0.0, normalize_input=None)"
     )
     assert text(cls.fit) == (
         "(self, X, y=None, *, device=None, pretrained_codebook_path=None, checkpoint_path=None, checkpoint_every=10)"

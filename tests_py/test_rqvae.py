@@ -34,9 +34,16 @@ def normed():
     return small(bn=True, dropout_prob=0.1, loss_type="l1", loss_reduction="sum", lr_scheduler="cosine").fit(X)
 
 
+@pytest.fixture(scope="module")
+def scaled():
+    return small(normalize_input="columns", rotation_trick=True, ema_decay=0.9, level_dropout=0.3).fit(X)
+
+
 def forward(model, x):
     """Latents by NumPy in float64."""
     state, z = model.state_dict(), np.asarray(x, np.float64)
+    if "normalizer.mean" in state:
+        z = (z - state["normalizer.mean"]) / state["normalizer.scale"]
     step = 4 if model.bn else 3
     for i in range(len(model.layers) + 1):
         at = f"encoder.mlp_layers.{i * step + 1}."
@@ -50,7 +57,7 @@ def forward(model, x):
     return z
 
 
-@pytest.mark.parametrize("which", ["model", "normed"])
+@pytest.mark.parametrize("which", ["model", "normed", "scaled"])
 def test_codes_are_nearest_vectors_of_latents(which, request):
     model = request.getfixturevalue(which)
     rest, codes = forward(model, X), model.encode(X)
@@ -95,7 +102,7 @@ def test_input_of_every_kind(model):
     assert model.semantic_id(codes[:1]) == ["-".join(map(str, codes[0]))]
 
 
-@pytest.mark.parametrize("which", ["model", "normed"])
+@pytest.mark.parametrize("which", ["model", "normed", "scaled"])
 def test_files_and_copies(which, request, tmp_path):
     model = request.getfixturevalue(which)
     codes = model.encode(X)
@@ -238,12 +245,21 @@ class Network(nn.Module):
         for level, size in zip(levels, meta["num_emb_list"]):
             level.embedding = nn.Embedding(size, meta["e_dim"])
         self.rq.vq_layers = nn.ModuleList(levels)
+        self.normalizer = nn.Module()
+        for name in ("mean", "scale"):
+            if f"normalizer.{name}" in state:
+                self.normalizer.register_buffer(name, torch.zeros(meta["in_dim"]))
+
+    def forward(self, x):
+        if "normalizer.mean" in state:
+            x = (x - self.normalizer.mean) / self.normalizer.scale
+        return self.encoder.mlp_layers(x)
 
 network = Network()
 network.load_state_dict(state)  # strict: no name too few or too many
 network.eval()
 with torch.no_grad():
-    z = network.encoder.mlp_layers(torch.tensor(np.load(folder + "/x.npy")))
+    z = network(torch.tensor(np.load(folder + "/x.npy")))
 np.save(folder + "/latents.npy", z.numpy())
 """
 
@@ -274,7 +290,7 @@ def test_models_of_0_2_5(peer, tmp_path):
         np.testing.assert_array_equal(RQVAE.load(tmp_path / "again").encode(X), codes)
 
 
-@pytest.mark.parametrize("which", ["model", "normed"])
+@pytest.mark.parametrize("which", ["model", "normed", "scaled"])
 def test_our_files_in_torch(peer, which, request, tmp_path):
     model = request.getfixturevalue(which)
     np.save(tmp_path / "x.npy", X)
@@ -328,6 +344,10 @@ def test_an_rq_kmeans_start(tmp_path):
         ({"max_grad_norm": -1.0}, "max_grad_norm=-1.0"),
         ({"restart_dead": 1}, "restart_dead=1"),
         ({"rotation_trick": "yes"}, "rotation_trick='yes'"),
+        ({"ema_decay": 0}, "ema_decay=0: want"),
+        ({"ema_decay": 1.0}, "ema_decay=1.0: want"),
+        ({"normalize_input": True}, "normalize_input=True: want|unknown normalize_input"),
+        ({"level_dropout": 1.01}, "level_dropout=1.01: want"),
     ],
 )
 def test_bad_parameters(changes, words):
@@ -402,6 +422,95 @@ def test_the_rotation_trick_learns(model):
     assert turned.history_["recon_loss"][-1] < turned.history_["recon_loss"][0]
     name = "encoder.mlp_layers.1.weight"
     assert (turned.state_dict()[name] != model.state_dict()[name]).any()
+
+
+def test_ema_codebooks_are_running_means(tmp_path):
+    """With a learning rate of 0 the RQ-KMeans+ encoder stays the identity, so NumPy can follow the codebooks."""
+    rng, decay, small = np.random.default_rng(5), 0.8, 1e-5
+    books = [X[rng.choice(300, size, replace=False)] * scale for size, scale in ((8, 1.0), (6, 0.3))]
+    np.savez(tmp_path / "books.npz", codebook_0=books[0], codebook_1=books[1])
+    model = RQVAE(10, [8, 6], e_dim=10, layers=[7], epochs=6, lr=0.0, ema_decay=decay, random_state=0)
+    model.fit(X, pretrained_codebook_path=tmp_path / "books.npz")
+    counts = [np.full(len(book), 300 / len(book)) for book in books]
+
+    def smoothed(n):
+        return (n + small) / (n.sum() + len(n) * small) * n.sum()
+
+    sums = [book * smoothed(n)[:, None] for book, n in zip(books, counts, strict=True)]
+    for _ in range(model.kept_epoch_ + 1):
+        rest = X.astype(np.float64)
+        for level, book in enumerate(books):
+            chosen = np.eye(len(book))[((rest[:, None] - book) ** 2).sum(2).argmin(1)]
+            counts[level] = decay * counts[level] + (1 - decay) * chosen.sum(0)
+            sums[level] = decay * sums[level] + (1 - decay) * chosen.T @ rest
+            rest = rest - chosen @ book
+            books[level] = sums[level] / smoothed(counts[level])[:, None]
+    assert model.kept_epoch_ > 0
+    for level, book in enumerate(books):
+        got = model.state_dict()[f"rq.vq_layers.{level}.embedding.weight"]
+        np.testing.assert_allclose(got, book, atol=1e-5 * np.abs(book).max())
+
+
+def test_level_dropout_teaches_prefixes():
+    """The decoder of the first codes alone, by NumPy, over a few seeds."""
+
+    def error(level_dropout, seed):
+        settings = {"num_emb_list": [4, 4, 4], "epochs": 60, "quant_loss_weight": 0.3, "batch_size": 32}
+        model = small(**settings, level_dropout=level_dropout, random_state=seed).fit(X)
+        state = model.state_dict()
+        y = state["rq.vq_layers.0.embedding.weight"][model.encode(X)[:, 0]]
+        for i in (1, 4, 7):
+            y = y @ state[f"decoder.mlp_layers.{i}.weight"].T + state[f"decoder.mlp_layers.{i}.bias"]
+            y = np.maximum(y, 0) if i < 7 else y
+        return np.mean((X - y) ** 2)
+
+    assert sum(error(0.5, seed) for seed in range(3)) < 0.95 * sum(error(0.0, seed) for seed in range(3))
+
+
+@pytest.mark.parametrize("how", ["columns", "all"])
+def test_a_normalized_model_takes_embeddings_as_they_are(how, tmp_path):
+    raw = X * np.linspace(0.01, 5, 10, dtype=np.float32) + np.arange(10, dtype=np.float32)
+    model = small(normalize_input=how).fit(raw)
+    state = model.state_dict()
+    mean, scale = (state.pop(f"normalizer.{name}").astype(np.float64) for name in ("mean", "scale"))
+    np.testing.assert_allclose(mean, raw.mean(0, np.float64), rtol=1e-6)
+    spread = raw.var(0, dtype=np.float64)
+    np.testing.assert_allclose(scale, np.sqrt(spread if how == "columns" else np.full(10, spread.mean())), rtol=1e-6)
+    bare = small().load_state_dict(state)
+    rows, codes = ((raw - mean) / scale).astype(np.float32), model.encode(raw)
+    np.testing.assert_array_equal(bare.encode(rows), codes)
+    decoded = (bare.decode(codes) * scale + mean).astype(np.float32)
+    np.testing.assert_array_equal(model.decode(codes), decoded)
+    np.testing.assert_array_equal(model.residual_space(raw)[0], bare.residual_space(rows)[0])
+    np.testing.assert_allclose(np.mean((raw - decoded) ** 2), model.history_["error"][model.kept_epoch_], rtol=1e-4)
+    model.save(tmp_path / "m")
+    loaded = RQVAE.load(tmp_path / "m")
+    assert loaded.normalize_input == how
+    np.testing.assert_array_equal(loaded.encode(raw), codes)
+    np.testing.assert_array_equal(loaded.decode(codes), decoded)
+    with pytest.raises(ValueError, match=r"'normalizer\.scale' holds -1"):
+        small().load_state_dict(model.state_dict() | {"normalizer.scale": -np.ones(10)})
+    with pytest.raises(ValueError, match=r"'normalizer\.mean' is no tensor"):
+        small().load_state_dict(state | {"normalizer.mean": mean})
+
+
+def test_normalized_codebooks_to_begin_with(tmp_path):
+    raw = X * 0.01 + 3
+    km = RQKMeans(2, [8, 6], random_state=0).fit(raw)
+    km.save(tmp_path / "km")
+    model = RQVAE(10, [8, 6], e_dim=10, layers=[7], epochs=1, lr=0.0, random_state=0, normalize_input="all")
+    model.fit(raw, pretrained_codebook_path=tmp_path / "km/codebooks.npz")
+    np.testing.assert_array_equal(model.encode(raw), km.encode(raw))
+
+
+def test_training_with_all_aids_goes_on(scaled, tmp_path):
+    settings = {"normalize_input": "columns", "rotation_trick": True, "ema_decay": 0.9, "level_dropout": 0.3}
+    small(**settings, epochs=4).fit(X, checkpoint_path=tmp_path / "state", checkpoint_every=3)
+    resumed = small(**settings).fit(X, checkpoint_path=tmp_path / "state")
+    for name, array in scaled.state_dict().items():
+        np.testing.assert_array_equal(array, resumed.state_dict()[name])
+    with pytest.raises(ValueError, match="other rows or settings"):
+        small(**settings | {"ema_decay": 0.8}).fit(X, checkpoint_path=tmp_path / "state")
 
 
 def test_collapse_is_told():

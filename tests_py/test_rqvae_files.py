@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
-from semantic_id import _rqvae_files, _safetensors, _torch_files
+from semantic_id import RQVAE, _rqvae_files, _safetensors, _torch_files
 from semantic_id.exceptions import ModelFileError
 from test_files import peer, resave_with_go
 
@@ -79,6 +79,15 @@ def test_a_model_of_025_loads_for_ever():
     meta, weights = _rqvae_files.load(DATA / "semantic-id-0.2.5", ANY)
     assert same(weights, arrays(held("semantic-id-0.2.5.json")["tensors"]))
     assert (meta["in_dim"], meta["num_emb_list"], meta["bn"], meta["sk_epsilons"]) == (6, [4, 3], True, [0.0, 0.01])
+
+
+def test_a_normalized_model_loads_for_ever():
+    """It was made by Python, and tests_go reads it too."""
+    model, want = RQVAE.load(DATA / "version-1-normalized"), held("version-1-normalized.json")
+    x = np.array(want["x"], np.float32)
+    assert model.encode(x).tolist() == want["codes"]
+    assert model.decode(want["codes"]).tolist() == want["decoded"]
+    assert model.normalize_input == "columns"
 
 
 def test_round_trip(tmp_path):

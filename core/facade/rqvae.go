@@ -57,7 +57,10 @@ type rqvaeSettings struct {
 	Patience        int       `json:"patience"`
 	RestartDead     bool      `json:"restart_dead"`
 	RotationTrick   bool      `json:"rotation_trick"`
-	Checkpoint      string    `json:"checkpoint"` // path of a file, "" for none
+	EMADecay        float64   `json:"ema_decay"` // 0 for none
+	LevelDropout    float64   `json:"level_dropout"`
+	NormalizeInput  string    `json:"normalize_input"` // "" for none
+	Checkpoint      string    `json:"checkpoint"`      // path of a file, "" for none
 	CheckpointEvery int       `json:"checkpoint_every"`
 }
 
@@ -71,12 +74,13 @@ func rqvaeSettingsAt(addr uint64, size int64) (s rqvaeSettings, err error) {
 }
 
 func (s rqvaeSettings) shape() rqvae.Shape {
-	return rqvae.Shape{InDim: s.InDim, Layers: s.Layers, EDim: s.EDim, Clusters: s.NumEmbList, BatchNorm: s.BN, Plus: s.Plus}
+	return rqvae.Shape{InDim: s.InDim, Layers: s.Layers, EDim: s.EDim, Clusters: s.NumEmbList, BatchNorm: s.BN, Plus: s.Plus, Normalized: s.NormalizeInput != ""}
 }
 
 var (
 	rqvaeLosses     = map[string]rqvae.Loss{"mse": rqvae.MSE, "l1": rqvae.L1}
 	rqvaeReductions = map[string]bool{"mean": false, "sum": true}
+	rqvaeNorms      = map[string]rqvae.Normalization{"": rqvae.AsTheyAre, "columns": rqvae.EachColumn, "all": rqvae.AllColumns}
 	rqvaeSchedules  = map[string]rqvae.Schedule{"": rqvae.Constant, "cosine": rqvae.Cosine, "step": rqvae.Step, "constant_with_warmup": rqvae.ConstantWithWarmup}
 )
 
@@ -95,13 +99,16 @@ func (s rqvaeSettings) params(seed uint64) (p rqvae.Params, err error) {
 		KMeansInit: s.KMeansInit, KMeansIters: s.KMeansIters, Epsilons: s.SkEpsilons, SinkhornIters: s.SkIters,
 		LR: s.LR, WeightDecay: s.WeightDecay, BatchSize: s.BatchSize, Epochs: s.Epochs,
 		WarmupEpochs: s.WarmupEpochs, StepSize: s.LRStepSize, Gamma: s.LRGamma, Seed: seed,
-		MaxNorm: s.MaxGradNorm, Patience: s.Patience, RestartDead: s.RestartDead, Rotate: s.RotationTrick,
+		MaxNorm: s.MaxGradNorm, Patience: s.Patience, RestartDead: s.RestartDead, Rotate: s.RotationTrick, EMA: s.EMADecay, LevelDropout: s.LevelDropout,
 		Checkpoint: s.Checkpoint, CheckpointEvery: s.CheckpointEvery,
 	}
 	if p.Loss, err = named("loss_type", s.LossType, rqvaeLosses); err != nil {
 		return p, err
 	}
 	if p.Sum, err = named("loss_reduction", s.LossReduction, rqvaeReductions); err != nil {
+		return p, err
+	}
+	if p.Normalize, err = named("normalize_input", s.NormalizeInput, rqvaeNorms); err != nil {
 		return p, err
 	}
 	p.Schedule, err = named("lr_scheduler", s.LRScheduler, rqvaeSchedules)
@@ -188,7 +195,7 @@ func putTensors(addr uint64, size int64, m *rqvae.Model) error {
 }
 
 // RQVAENew makes a model of a copy of its tensors, as RQVAEFit writes them, and writes its handle (int64) to handleOut. Of the
-// settings it uses in_dim, num_emb_list, e_dim, layers, bn and plus.
+// settings it uses in_dim, num_emb_list, e_dim, layers, bn, plus and normalize_input.
 func RQVAENew(settingsAddr uint64, settingsLen int64, weightsAddr uint64, weightsLen int64, handleOut uint64, errAddr uint64, errLen int64) int64 {
 	return call(errAddr, errLen, func() error {
 		s, err := rqvaeSettingsAt(settingsAddr, settingsLen)

@@ -51,26 +51,40 @@ func (t *trainer) count(q *quantizer) {
 	}
 	for l, codes := range q.codes {
 		for _, k := range codes {
-			t.used[l][k]++
+			if k >= 0 {
+				t.used[l][k]++
+			}
 		}
 	}
 }
 
 // restart moves the vectors that no row of the epoch had as its code to where rows of the last batch are, as a level sees
-// them, and forgets what AdamW has of them.
+// them, and forgets what AdamW or the running means have of them.
 func (t *trainer) restart(q *quantizer, epoch int) {
 	rng := rand.New(rand.NewPCG(t.Seed^0x64656164, uint64(epoch)))
 	for l, book := range q.books {
-		m, v := t.adam.of(t.weights, book.Data)
+		rows := deep(q.codes[l])
+		if len(rows) == 0 {
+			clear(t.used[l])
+			continue
+		}
+		var m, v []float32
+		if t.ema == nil {
+			m, v = t.adam.of(t.weights, book.Data)
+		}
 		for k, n := range t.used[l] {
 			if n > 0 {
 				t.used[l][k] = 0
 				continue
 			}
-			row := rng.IntN(q.left[l].Rows)
+			row := rows[rng.IntN(len(rows))]
 			vector := append([]float32(nil), q.left[l].Row(row)...)
 			f32.Add(vector, book.Row(int(q.codes[l][row])))
 			copy(book.Row(k), vector)
+			if t.ema != nil {
+				t.ema.counts[l][k] = float32(total(t.ema.counts[l]) / float64(book.Rows))
+				continue
+			}
 			clear(m[k*book.Cols : (k+1)*book.Cols])
 			clear(v[k*book.Cols : (k+1)*book.Cols])
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/semantic-id/semantic-id/core/persist"
 )
 
-// A checkpoint is a safetensors file: the weights, AdamW's means, and the weights of the epochs that are still kept; the
+// A checkpoint is a safetensors file: the weights, AdamW's means, the counts of EMA codebooks, and the weights of the epochs that are still kept; the
 // rest of the state is JSON in its header. The order of rows and what dropout drops follow from the seed and the step.
 
 // progress is the part of the state that is no array.
@@ -47,6 +47,11 @@ func (t *trainer) save(path string) (err error) {
 	for i, m := range t.adam.m {
 		for j, data := range [][]float32{m, t.adam.v[i]} {
 			tensors = append(tensors, persist.Tensor{Name: fmt.Sprintf("adam/%d/%d", j, i), Shape: []int{len(data)}, Data: data})
+		}
+	}
+	if t.ema != nil {
+		for l, counts := range t.ema.counts {
+			tensors = append(tensors, persist.Tensor{Name: fmt.Sprintf("ema/%d", l), Shape: []int{len(counts)}, Data: counts})
 		}
 	}
 	for i, s := range t.kept {
@@ -125,6 +130,11 @@ func (t *trainer) resume(path string) error {
 	for i, m := range t.adam.m {
 		take(fmt.Sprintf("adam/0/%d", i), m)
 		take(fmt.Sprintf("adam/1/%d", i), t.adam.v[i])
+	}
+	if t.ema != nil {
+		for l, counts := range t.ema.counts {
+			take(fmt.Sprintf("ema/%d", l), counts)
+		}
 	}
 	if err != nil {
 		return err

@@ -51,7 +51,18 @@ var variants = map[string]func(*Params){
 			p.Books = append(p.Books, core.Matrix{Rows: k, Cols: p.InDim, Data: normals(uint64(k), k*p.InDim)})
 		}
 	},
-	"aids":   func(p *Params) { p.MaxNorm, p.RestartDead, p.Clusters = 0.1, true, []int{5, 90, 6} },
+	"aids": func(p *Params) { p.MaxNorm, p.RestartDead, p.Clusters = 0.1, true, []int{5, 90, 6} },
+	"ema": func(p *Params) {
+		p.EMA, p.Epsilons, p.RestartDead, p.Clusters = 0.9, []float64{0, 0, 0.05}, true, []int{5, 90, 6}
+	},
+	"deep":    func(p *Params) { p.LevelDropout, p.KMeansInit, p.RestartDead, p.EMA = 0.6, true, true, 0.9 },
+	"columns": func(p *Params) { p.Normalize, p.BatchNorm = EachColumn, true },
+	"normal plus": func(p *Params) {
+		p.Normalize, p.Plus, p.EDim, p.Books = AllColumns, true, p.InDim, nil
+		for _, k := range p.Clusters {
+			p.Books = append(p.Books, core.Matrix{Rows: k, Cols: p.InDim, Data: normals(uint64(k), k*p.InDim)})
+		}
+	},
 	"rotate": func(p *Params) { p.Rotate, p.KMeansInit = true, true },
 	"l1":     func(p *Params) { p.Loss, p.Sum, p.Schedule, p.WarmupEpochs = L1, true, Cosine, 1 },
 }
@@ -307,6 +318,9 @@ func TestBadInput(t *testing.T) {
 		{func(p *Params) { p.Epochs = 0 }, "Epochs is 0"},
 		{func(p *Params) { p.Epsilons = []float64{0.1} }, "1 Epsilons for 3 levels"},
 		{func(p *Params) { p.Epsilons = []float64{0.1, math.NaN(), 0} }, "level 1 is NaN"},
+		{func(p *Params) { p.EMA = 1 }, "EMA is 1, want"},
+		{func(p *Params) { p.Normalize = 3 }, "unknown normalization 3"},
+		{func(p *Params) { p.LevelDropout = 1.5 }, "LevelDropout is 1.5, want"},
 		{func(p *Params) { p.BatchNorm = true }, "a batch of one row"},
 		{func(p *Params) { p.KMeansInit, p.Clusters[2] = true, 33 }, "at least 33 rows for codebook 2"},
 		{func(p *Params) { p.Books = []core.Matrix{core.NewMatrix(5, 6)} }, "1 codebooks"},

@@ -72,6 +72,13 @@ func checked(w *weights) (*Model, error) {
 	if name := w.notFinite(); name != "" {
 		return nil, fmt.Errorf("rqvae: %w: tensor %q", core.ErrNotFinite, name)
 	}
+	if w.input != nil {
+		for j, v := range w.input.scale {
+			if !(v > 0) {
+				return nil, fmt.Errorf("rqvae: %w: tensor %q holds %g for column %d, want numbers above 0", core.ErrParam, inputScale, v, j)
+			}
+		}
+	}
 	return newModel(w), nil
 }
 
@@ -94,8 +101,8 @@ func newModel(w *weights) *Model {
 // Shape is what the model was made of.
 func (m *Model) Shape() Shape { return m.weights.shape }
 
-// Tensors returns the arrays of the model: linear weights (out, in) and biases, codebooks, and of batch norms the weight,
-// the bias, and the running mean and variance. They are the model's own: read, do not write.
+// Tensors returns the arrays of the model: linear weights (out, in) and biases, codebooks, of batch norms the weight,
+// the bias, and the running mean and variance, and those of a normalization. They are the model's own: read, do not write.
 func (m *Model) Tensors() []Tensor { return m.weights.tensors }
 
 // Dim is the number of columns of a row.
@@ -139,6 +146,11 @@ func (m *Model) blocks(ctx context.Context, rows, most int, fn func(lo, hi int, 
 func (m *Model) latents(x core.Matrix, first int, a, b []float32) (core.Matrix, error) {
 	if i := f32.NotFinite(x.Data); i >= 0 {
 		return core.Matrix{}, fmt.Errorf("rqvae: %w: row %d; remove or impute such rows", core.ErrNotFinite, first+i/x.Cols)
+	}
+	if in := m.weights.input; in != nil {
+		rows := core.NewMatrix(x.Rows, x.Cols)
+		in.apply(rows, x)
+		x = rows
 	}
 	z := core.Matrix{Rows: x.Rows, Cols: m.weights.shape.EDim, Data: through(m.encoder, x.Rows, x.Data, a, b)}
 	if m.weights.shape.Plus {
@@ -257,7 +269,9 @@ func (m *Model) Decode(codes core.Codes, dst core.Matrix) error {
 				f32.Add(row, books[l].Row(int(k)))
 			}
 		}
-		copy(dst.Slice(lo, hi).Data, through(m.decoder, z.Rows, z.Data, a, b))
+		rows := dst.Slice(lo, hi)
+		copy(rows.Data, through(m.decoder, z.Rows, z.Data, a, b))
+		m.weights.input.undo(rows)
 		return nil
 	})
 }

@@ -15,6 +15,8 @@ type Shape struct {
 	Clusters  []int // vectors of each codebook, coarse level first
 	BatchNorm bool  // between a hidden layer's product and its ReLU
 	Plus      bool  // the latent is the row plus what the encoder makes of it (RQ-KMeans+); EDim is InDim then
+
+	Normalized bool // it keeps means and scales of rows, see Normalization; Fit sets it
 }
 
 // Loss says how a reconstruction is compared with its row.
@@ -63,10 +65,16 @@ type Params struct {
 	Seed uint64
 
 	// Aids, off by default.
-	MaxNorm     float64 // if positive, most norm of all gradients together: against steps that a few rows far from the others would dominate
-	Patience    int     // if positive, end after so many epochs in which neither the least error nor the least collision rate fell
-	RestartDead bool    // move vectors that an epoch did not use to where rows are: for codebooks of which a part is never reached
-	Rotate      bool    // differentiate levels as rotations, see rotate.go: for levels of which few vectors are used, or that stay so
+	MaxNorm     float64       // if positive, most norm of all gradients together: against steps that a few rows far from the others would dominate
+	Patience    int           // if positive, end after so many epochs in which neither the least error nor the least collision rate fell
+	RestartDead bool          // move vectors that an epoch did not use to where rows are: for codebooks of which a part is never reached
+	Rotate      bool          // differentiate levels as rotations, see rotate.go: for levels of which few vectors are used, or that stay so
+	EMA         float64       // if positive, keep codebooks as means of what they stand for that decay by this each step, see ema.go: for codebooks that learn too slowly or jump
+	Normalize   Normalization // for columns of different scales, or values far from 0 or 1
+
+	// LevelDropout is the share of a batch's rows that go through a number of the first levels drawn for each: for prefixes of
+	// codes that are good ids themselves. From 0 to 1.
+	LevelDropout float64
 
 	// Books, when set, are the codebooks to begin with, of the clusters and columns that Shape says.
 	Books []core.Matrix
@@ -164,6 +172,12 @@ func (p Params) check(rows int) error {
 		return badParam("Gamma is %g, want a number >= 0", p.Gamma)
 	case !finite(p.MaxNorm):
 		return badParam("MaxNorm is %g, want a number >= 0", p.MaxNorm)
+	case !(p.EMA >= 0 && p.EMA < 1):
+		return badParam("EMA is %g, want a number from 0, for none, to below 1, such as 0.99", p.EMA)
+	case p.Normalize < AsTheyAre || p.Normalize > AllColumns:
+		return badParam("unknown normalization %d", p.Normalize)
+	case !(p.LevelDropout >= 0 && p.LevelDropout <= 1):
+		return badParam("LevelDropout is %g, want a number from 0 to 1", p.LevelDropout)
 	case p.Patience < 0:
 		return badParam("Patience is %d, want at least 0", p.Patience)
 	case p.Checkpoint != "" && p.CheckpointEvery < 1:

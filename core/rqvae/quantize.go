@@ -20,11 +20,12 @@ type quantizer struct {
 	epsilons []float64                              // per level; nil: none
 	iters    int                                    // of Sinkhorn's
 	rotate   bool                                   // differentiate by rotations, not straight through
+	deepen   func(depth []int)                      // says how many levels each row of a run goes through; nil: all
 	search   []*f32.Codebook
 	solver   sinkhorn.Solver
 
-	codes [][]int32     // per level
-	left  []core.Matrix // per level: the residual after it
+	codes [][]int32     // per level; -1 where a row does not go through it
+	left  []core.Matrix // per level: the residual after it, 0 where a row does not go through it
 	err   error         // of the run: ctx ended, or distances that overflow
 }
 
@@ -38,8 +39,8 @@ func newQuantizer(ctx context.Context, books []core.Matrix, rows int, p Params) 
 	return q
 }
 
-// assign finds the codes of the residual z at a level.
-func (q *quantizer) assign(l int, z core.Matrix) error {
+// assign finds the codes of the residuals z at a level.
+func (q *quantizer) assign(l int, z core.Matrix, codes []int32) error {
 	book := q.books[l]
 	if q.begin != nil {
 		if err := q.begin(l, z, book); err != nil {
@@ -47,22 +48,29 @@ func (q *quantizer) assign(l int, z core.Matrix) error {
 		}
 	}
 	if q.epsilons != nil && q.epsilons[l] > 0 {
-		return q.solver.AssignRows(q.ctx, q.codes[l], z, book, sinkhorn.Params{Epsilon: q.epsilons[l], MaxIter: q.iters})
+		return q.solver.AssignRows(q.ctx, codes, z, book, sinkhorn.Params{Epsilon: q.epsilons[l], MaxIter: q.iters})
 	}
 	q.search[l].Set(book.Data, book.Rows, book.Cols)
-	return nearest(q.ctx, q.search[l], z, q.codes[l], 1)
+	return nearest(q.ctx, q.search[l], z, codes, 1)
 }
 
 // run quantizes z level by level and writes the sum of the chosen vectors to dst.
 func (q *quantizer) run(dst, z core.Matrix) {
 	clear(dst.Data)
+	deep := q.depths(z.Rows)
 	for l, book := range q.books {
-		if q.err == nil {
-			q.err = q.assign(l, z)
+		if q.err == nil && deep != nil {
+			q.err = q.assignDeep(l, z, deep)
+		} else if q.err == nil {
+			q.err = q.assign(l, z, q.codes[l])
 		}
 		left := q.left[l]
 		q.err = firstErr(q.err, par.Chunks(q.ctx, z.Rows, taskRows, func(_, lo, hi int) {
 			for i := lo; i < hi; i++ {
+				if q.codes[l][i] < 0 {
+					clear(left.Row(i))
+					continue
+				}
 				c := book.Row(int(q.codes[l][i]))
 				copy(left.Row(i), z.Row(i))
 				f32.Sub(left.Row(i), c)
@@ -71,6 +79,18 @@ func (q *quantizer) run(dst, z core.Matrix) {
 		}))
 		z = left
 	}
+}
+
+// leftSums adds up, for each vector of a level, what it left over of the rows that chose it, times c.
+func (q *quantizer) leftSums(l int, c float64) []float64 {
+	cols := q.books[l].Cols
+	sums := make([]float64, len(q.books[l].Data))
+	eachColumn(q.left[l].Data, cols, func(lo, hi, i int, row []float32) {
+		if k := int(q.codes[l][i]); k >= 0 {
+			f32.Add64(sums[k*cols+lo:][:hi-lo], row, c)
+		}
+	})
+	return sums
 }
 
 func firstErr(a, b error) error {
@@ -141,12 +161,7 @@ func (g *graph) quantizeLoss(q *quantizer, z, sum *gorgonia.Node, books gorgonia
 			}}, from...), nil}
 			for l, book := range in[2:] {
 				grads = append(grads, g.apply(op{name: "bookGrad", shape: book.Shape(), over: -1, forward: func(dst []float32, v [][]float32) {
-					sums := make([]float64, len(dst))
-					c := -2 * scale * float64(v[0][0])
-					eachColumn(q.left[l].Data, cols, func(lo, hi, i int, row []float32) {
-						f32.Add64(sums[int(q.codes[l][i])*cols+lo:][:hi-lo], row, c)
-					})
-					for i, s := range sums {
+					for i, s := range q.leftSums(l, -2*scale*float64(v[0][0])) {
 						dst[i] = float32(s)
 					}
 				}}, grad, sum))

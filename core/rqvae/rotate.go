@@ -53,6 +53,10 @@ func (q *quantizer) back(dst, z core.Matrix, grad []float32, commit float64) {
 		for i := lo; i < hi; i++ {
 			clear(at)
 			for l := len(q.books) - 1; l >= 0; l-- {
+				k := int(q.codes[l][i])
+				if k < 0 {
+					continue
+				}
 				residual := z.Row(i)
 				if l > 0 {
 					residual = q.left[l-1].Row(i)
@@ -63,7 +67,7 @@ func (q *quantizer) back(dst, z core.Matrix, grad []float32, commit float64) {
 						turned[j] += float64(grad[i*cols+j])
 					}
 				}
-				turnBack(turned, residual, q.books[l].Row(int(q.codes[l][i])))
+				turnBack(turned, residual, q.books[l].Row(k))
 				for j, left := range q.left[l].Row(i) {
 					at[j] += turned[j] + float64(commit*float64(left))
 				}

@@ -60,6 +60,7 @@ func Load(dir string) (*Model, error) {
 		if strings.HasSuffix(t.Name, batchesTracked) {
 			continue
 		}
+		p.Normalized = p.Normalized || t.Name == inputScale
 		p.Plus = p.Plus || strings.HasPrefix(t.Name, "encoder.mlp.")
 		tensors = append(tensors, Tensor{Name: t.Name, Shape: t.Shape, Data: t.Data})
 	}

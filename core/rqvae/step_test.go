@@ -27,6 +27,7 @@ type settings struct {
 	Epsilons      []float64 `json:"epsilons"`
 	SinkhornIters int       `json:"sinkhorn_iters"`
 	Rotate        bool      `json:"rotate"`
+	EMA           float64   `json:"ema"`
 	LR            float64   `json:"lr"`
 	Decay         float64   `json:"decay"`
 }
@@ -70,7 +71,7 @@ func readFixture(t *testing.T, name string) (map[string]Tensor, Params) {
 	p := DefaultParams(s.InDim)
 	p.Layers, p.EDim, p.Clusters, p.BatchNorm, p.Plus = s.Layers, s.EDim, s.Clusters, s.BN, s.Plus
 	p.Sum, p.QuantWeight, p.Beta, p.Epsilons, p.SinkhornIters = s.Sum, s.Weight, s.Beta, s.Epsilons, s.SinkhornIters
-	p.LR, p.WeightDecay, p.Rotate = s.LR, s.Decay, s.Rotate
+	p.LR, p.WeightDecay, p.Rotate, p.EMA = s.LR, s.Decay, s.Rotate, s.EMA
 	if s.Loss == "l1" {
 		p.Loss = L1
 	}
@@ -79,7 +80,7 @@ func readFixture(t *testing.T, name string) (map[string]Tensor, Params) {
 
 // Training steps are those of PyTorch.
 func TestStepsAreThoseOfPyTorch(t *testing.T) {
-	for _, name := range []string{"plain", "norm", "l1sum", "sinkhorn", "plus", "rotate"} {
+	for _, name := range []string{"plain", "norm", "l1sum", "sinkhorn", "plus", "rotate", "ema", "deep", "deepmeans"} {
 		t.Run(name, func(t *testing.T) {
 			cputest.EachLevel(t, func(t *testing.T) {
 				torch, p := readFixture(t, name)
@@ -95,6 +96,13 @@ func TestStepsAreThoseOfPyTorch(t *testing.T) {
 					t.Fatal(err)
 				}
 				copy(b.x.Data, x.Data)
+				if depths, ok := torch["depth"]; ok {
+					b.quantizer.deepen = func(depth []int) {
+						for i, n := range depths.Data {
+							depth[i] = int(n)
+						}
+					}
+				}
 				// A bias before a batch norm has no effect: its gradient is rounding alone, which Adam divides by itself. The
 				// running mean follows it.
 				noise := map[string]bool{}
@@ -138,6 +146,9 @@ func TestStepsAreThoseOfPyTorch(t *testing.T) {
 						}
 					}
 					trained.adam.step(trained.weights, b.grads, p.LR, p.WeightDecay)
+					if trained.ema != nil {
+						trained.ema.step(b.quantizer)
+					}
 					if step == 0 {
 						compare("after/")
 					}

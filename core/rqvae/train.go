@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 
 	"gorgonia.org/gorgonia"
@@ -55,7 +56,7 @@ func Fit(ctx context.Context, x core.Matrix, p Params) (_ *Model, _ *History, er
 		return nil, nil, failed
 	}
 	m := newModel(best.weights)
-	m.params = p
+	m.params = t.Params
 	return m, &History{Epochs: t.history, Kept: best.epoch}, failed
 }
 
@@ -69,6 +70,7 @@ type trainer struct {
 
 	weights *weights
 	adam    *adam
+	ema     *averages // nil: codebooks learn by gradients
 	history []Epoch
 	kept    kept
 	hash    string // see fingerprint
@@ -78,8 +80,20 @@ type trainer struct {
 }
 
 func newTrainer(ctx context.Context, x core.Matrix, p Params) *trainer {
+	p.Normalized = p.Normalize != AsTheyAre
 	t := &trainer{Params: p, ctx: ctx, x: x, watched: monitored(x.Rows, p.Seed), batches: map[int]*batch{}, weights: newWeights(p.Shape)}
+	if t.Normalized {
+		t.weights.input.learn(x, p.Normalize)
+	}
 	t.weights.start(p.Books, p.Seed)
+	if p.EMA > 0 {
+		t.ema = newAverages(p, x.Rows)
+		for i := range t.weights.tensors {
+			if w := &t.weights.tensors[i]; strings.HasPrefix(w.Name, booksPrefix) {
+				w.learned = false
+			}
+		}
+	}
 	t.adam = newAdam(t.weights)
 	return t
 }
@@ -134,6 +148,7 @@ func (t *trainer) epoch(epoch int) (e Epoch, err error) {
 			return e, err
 		}
 		gather(b.x, t.x, rows)
+		t.weights.input.apply(b.x, b.x)
 		e.LR = t.rate(t.adam.steps, steps)
 		if t.adam.steps == 0 && t.KMeansInit && t.Books == nil {
 			b.quantizer.begin = t.cluster
@@ -154,6 +169,9 @@ func (t *trainer) epoch(epoch int) (e Epoch, err error) {
 			t.last = b.quantizer
 		}
 		t.adam.step(t.weights, b.grads, e.LR, t.WeightDecay)
+		if t.ema != nil {
+			t.ema.step(b.quantizer)
+		}
 		share := 1 / float64(steps)
 		e.Loss += float64(float64(b.loss[0]) * share)
 		e.Recon += float64(float64(b.recon[0]) * share)
@@ -223,6 +241,9 @@ func (t *trainer) build(rows int) (*batch, *graph, gorgonia.Nodes, error) {
 	building.Lock()
 	defer building.Unlock()
 	b := &batch{x: core.NewMatrix(rows, t.InDim), quantizer: newQuantizer(t.ctx, t.weights.books, rows, t.Params)}
+	if t.LevelDropout > 0 {
+		b.quantizer.deepen = drawDepths(t.LevelDropout, len(t.Clusters), t.stepSeed(-1))
+	}
 	g := &graph{ExprGraph: gorgonia.NewGraph()}
 	x := g.input("x", rows, t.InDim)
 	inputs := map[*gorgonia.Node][]float32{x: b.x.Data}
@@ -243,10 +264,12 @@ func (t *trainer) build(rows int) (*batch, *graph, gorgonia.Nodes, error) {
 	}
 	var books gorgonia.Nodes
 	for _, book := range t.weights.books {
-		books = append(books, param(book.Data))
+		if t.ema == nil {
+			books = append(books, param(book.Data))
+		}
 	}
 	quantized := g.quantize(b.quantizer, z, books)
-	reconScale, quantScale := 1/float64(rows), 1/float64(rows*len(books))
+	reconScale, quantScale := 1/float64(rows), 1/float64(rows*len(t.Clusters))
 	if !t.Sum {
 		reconScale /= float64(t.InDim)
 		quantScale /= float64(t.EDim)
@@ -273,7 +296,7 @@ func (t *trainer) build(rows int) (*batch, *graph, gorgonia.Nodes, error) {
 func (t *trainer) layers(g *graph, x *gorgonia.Node, layers []layer, param func([]float32) *gorgonia.Node) *gorgonia.Node {
 	for _, l := range layers {
 		if t.Dropout > 0 {
-			x = g.dropout(x, t.Dropout, t.dropoutSeed(g.count))
+			x = g.dropout(x, t.Dropout, t.stepSeed(g.count))
 		}
 		x = g.linear(x, param(l.w), param(l.bias), l.relu && l.norm == nil)
 		if l.norm != nil {
@@ -283,8 +306,8 @@ func (t *trainer) layers(g *graph, x *gorgonia.Node, layers []layer, param func(
 	return x
 }
 
-// dropoutSeed returns a function that gives the seed of the dropout at this place for the step that runs.
-func (t *trainer) dropoutSeed(place int) func() uint64 {
+// stepSeed returns a function that gives the seed for the step that runs of what is drawn at a place of the graph; -1: of none.
+func (t *trainer) stepSeed(place int) func() uint64 {
 	return func() uint64 {
 		return rand.NewPCG(t.Seed+uint64(place)<<32, uint64(t.adam.steps)).Uint64()
 	}

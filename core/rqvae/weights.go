@@ -16,7 +16,7 @@ type Tensor struct {
 	Shape []int
 	Data  []float32
 
-	learned bool // false: a running mean or variance, which no gradient moves
+	learned bool // false: no gradient moves it
 }
 
 // norm is a batch norm (Ioffe, Szegedy, ICML 2015).
@@ -25,6 +25,11 @@ type norm struct{ gain, shift, mean, variance []float32 }
 const (
 	normEps      = 1e-5 // added to variances
 	normMomentum = 0.1  // share that a batch gets in the running mean and variance
+)
+
+const (
+	booksPrefix = "rq.vq_layers." // of the names of codebooks
+	inputScale  = "normalizer.scale"
 )
 
 // layer is y = x Wᵀ + bias, then batch norm, if there is one, and ReLU.
@@ -41,6 +46,7 @@ type weights struct {
 	shape            Shape
 	encoder, decoder []layer
 	books            []core.Matrix
+	input            *scaling // nil: none
 	tensors          []Tensor
 }
 
@@ -54,11 +60,14 @@ func newWeights(s Shape) *weights {
 	}
 	w.encoder = w.addLayers(encoder, widths)
 	for l, k := range s.Clusters {
-		book := w.add(fmt.Sprintf("rq.vq_layers.%d.embedding.weight", l), true, k, s.EDim)
+		book := w.add(fmt.Sprintf("%s%d.embedding.weight", booksPrefix, l), true, k, s.EDim)
 		w.books = append(w.books, core.Matrix{Rows: k, Cols: s.EDim, Data: book})
 	}
 	slices.Reverse(widths)
 	w.decoder = w.addLayers("decoder.", widths)
+	if s.Normalized {
+		w.input = &scaling{mean: w.add("normalizer.mean", false, s.InDim), scale: w.add(inputScale, false, s.InDim)}
+	}
 	return w
 }
 
@@ -77,6 +86,9 @@ func (s Shape) weights() int {
 	}
 	for _, k := range s.Clusters {
 		n += k * s.EDim
+	}
+	if s.Normalized {
+		n += 2 * s.InDim
 	}
 	return n
 }
@@ -142,6 +154,9 @@ func (w *weights) start(books []core.Matrix, seed uint64) {
 		for i := range b.Data {
 			b.Data[i] = float32((2*rng.Float64() - 1) / float64(b.Rows))
 		}
+	}
+	if books != nil {
+		w.input.books(w.books)
 	}
 	if w.shape.Plus {
 		clear(w.encoder[len(w.encoder)-1].w)

@@ -1,16 +1,18 @@
-"""What scikit-learn asks of an estimator, without scikit-learn: parameters, a repr, tags."""
+"""What scikit-learn asks of an estimator, without scikit-learn: parameters, transform, a repr, tags."""
 
 import importlib
 import inspect
 from typing import Any, TypeVar
 
+from ._arrays import CodeMatrix
 from ._html import Level, model_html
+from .core import BaseSemanticEncoder
 
 Self = TypeVar("Self", bound="Estimator")
 
 
-class Estimator:
-    """Parameters are the arguments of `__init__`, which only stores each under its name."""
+class Estimator(BaseSemanticEncoder):
+    """An encoder whose parameters are the arguments of `__init__`, which only stores each under its name."""
 
     @classmethod
     def _parameters(cls) -> list[inspect.Parameter]:
@@ -57,6 +59,41 @@ class Estimator:
         for name, value in params.items():
             setattr(self, name, value)
         return self
+
+    def transform(self, X: Any) -> CodeMatrix:
+        """Return `encode` of `X`; scikit-learn's name for it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Embeddings.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_levels), dtype int32
+            Their codes.
+        """
+        return self.encode(X)
+
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> CodeMatrix:
+        """Return ``fit(X, **fit_params).transform(X)``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Embeddings.
+        y : object
+            Not used; scikit-learn's pipelines pass it.
+        **fit_params : dict
+            Keywords of `fit`.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_levels), dtype int32
+            Their codes.
+        """
+        self.fit(X, **fit_params)
+        return self.transform(X)
 
     def __repr__(self) -> str:
         shown = (

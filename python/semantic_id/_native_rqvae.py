@@ -16,6 +16,7 @@ from ._arrays import CodeMatrix, FloatMatrix
 from ._native import _address, _addresses
 from .exceptions import DivergenceError
 
+NORMALIZER_MEAN, NORMALIZER_SCALE = "normalizer.mean", "normalizer.scale"
 Weights = dict[str, npt.NDArray[np.float32]]
 
 
@@ -36,7 +37,10 @@ def tensors(settings: Mapping[str, Any]) -> list[tuple[str, tuple[int, ...]]]:
     sizes = enumerate(settings["num_emb_list"])
     books = [(f"rq.vq_layers.{i}.embedding.weight", (size, settings["e_dim"])) for i, size in sizes]
     encoder = "encoder.mlp." if settings["plus"] else "encoder."
-    return layers(encoder, widths) + books + layers("decoder.", widths[::-1])
+    found = layers(encoder, widths) + books + layers("decoder.", widths[::-1])
+    if settings["normalize_input"]:
+        found += [(name, (settings["in_dim"],)) for name in (NORMALIZER_MEAN, NORMALIZER_SCALE)]
+    return found
 
 
 def _flat(settings: Mapping[str, Any], weights: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:

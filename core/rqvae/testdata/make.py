@@ -1,8 +1,9 @@
 """Makes the fixtures beside it: training steps of an RQ-VAE in PyTorch, by autograd, from the formulas of the papers.
 
 Run with any Python that has torch. Each file is in the safetensors format; its metadata has the settings.
-Tensors: x, the batch; before/NAME, grad/NAME and after/NAME for each weight NAME, after/ being one step later and last/
-three steps later on the same batch; codes of the first step; losses of the three steps, total and reconstruction.
+Tensors: x, the batch; before/NAME, grad/NAME and after/NAME for each weight NAME, after/ being one step later and
+last/ three steps later on the same batch; codes of the first step; losses of the three steps, total and reconstruction;
+depth, how many levels each row goes through, where not all.
 """
 
 import itertools
@@ -69,19 +70,50 @@ class RQ(nn.Module):
         super().__init__()
         self.s = s
         self.vq_layers = nn.ModuleList(Level(k, s["e_dim"]) for k in s["clusters"])
+        self.means = self.depth = None
 
     def forward(self, z, loss):
-        residual, total, losses, codes = z, 0, [], []
+        residual, total, losses, codes, chosen = z, 0, [], [], []
         for i, level in enumerate(self.vq_layers):
+            on = self.depth > i  # the rows that go through the level
             d = ((residual.detach().double()[:, None] - level.embedding.weight.detach().double()[None]) ** 2).sum(2)
             eps = (self.s["epsilons"] or [0] * 9)[i]
-            k = sinkhorn(d, eps, self.s["sinkhorn_iters"]) if eps > 0 else d.argmin(1)
-            e = level.embedding(k)
-            losses.append(loss(e, residual.detach()) + self.s["beta"] * loss(residual, e.detach()))
+            k = torch.full((len(z),), -1)
+            k[on] = sinkhorn(d[on], eps, self.s["sinkhorn_iters"]) if eps > 0 else d[on].argmin(1)
+            e, on = level.embedding(k.clamp(min=0)), on[:, None]
+            losses.append(self.s["beta"] * loss(on * residual, on * e.detach()))
+            if self.s.get("ema"):
+                e = e.detach()
+            else:
+                losses[-1] = losses[-1] + loss(on * e, on * residual.detach())
+            chosen.append((k, residual.detach().double()))
             e = rotated(residual, e) if self.s.get("rotate") else residual + (e - residual).detach()
+            e = on * e
             residual, total = residual - e, total + e
             codes.append(k)
+        self.chosen = chosen
         return total, torch.stack(losses).mean(), torch.stack(codes, 1)
+
+    def average(self, rows):
+        """Move codebooks to running means (van den Oord et al., 2017, A.1), their counts smoothed by Laplace's rule."""
+        decay, small = self.s["ema"], 1e-5
+
+        def smoothed(n):
+            return (n + small) / (n.sum() + small * len(n)) * n.sum()
+
+        if self.means is None:  # every vector the mean of its even share of a batch
+            self.means = []
+            for level in self.vq_layers:
+                e = level.embedding.weight.detach().double()
+                n = torch.full((len(e),), rows / len(e)).double()
+                self.means.append((n, e * smoothed(n)[:, None]))
+        for i, (level, (k, residual)) in enumerate(zip(self.vq_layers, self.chosen, strict=True)):
+            n, m = self.means[i]
+            chose = nn.functional.one_hot(k + 1, len(n) + 1)[:, 1:].double()
+            n = decay * n + (1 - decay) * chose.sum(0)
+            m = decay * m + (1 - decay) * chose.T @ residual
+            level.embedding.weight.copy_(m / smoothed(n)[:, None])
+            self.means[i] = n, m
 
 
 class Model(nn.Module):
@@ -128,6 +160,7 @@ def make(name, **changes):
         for level in model.rq.vq_layers:
             level.embedding.weight.mul_(0.7)
     x = torch.randn(33, s["in_dim"])
+    model.rq.depth = torch.full((33,), 9)
     per_row = s["in_dim"] if s["sum"] else 1
     criterion = nn.functional.l1_loss if s["loss"] == "l1" else nn.functional.mse_loss
 
@@ -136,6 +169,8 @@ def make(name, **changes):
 
     adam = torch.optim.AdamW(model.parameters(), lr=s["lr"], weight_decay=s["decay"])
     tensors, losses = {"x": x}, []
+    if s.get("deep"):
+        model.rq.depth = tensors["depth"] = torch.randint(1, len(s["clusters"]) + 1, (33,))
 
     def weights(prefix):
         for key, t in model.state_dict().items():
@@ -152,8 +187,11 @@ def make(name, **changes):
         losses.append([total.item(), recon.item()])
         if step == 0:
             tensors["codes"] = codes
-            tensors |= {f"grad/{key}": p.grad.clone() for key, p in model.named_parameters()}
+            tensors |= {f"grad/{key}": p.grad.clone() for key, p in model.named_parameters() if p.grad is not None}
         adam.step()
+        if s.get("ema"):
+            with torch.no_grad():
+                model.rq.average(len(x))
         if step == 0:
             weights("after")
     weights("last")
@@ -168,3 +206,6 @@ make("l1sum", loss="l1", sum=True, weight=0.3, beta=0.5, layers=[16])
 make("sinkhorn", epsilons=[0.05, 0.0, 0.01], decay=0.01)
 make("plus", plus=True, e_dim=20)
 make("rotate", rotate=True, bn=True, weight=0.4)
+make("ema", ema=0.8, beta=0.7, decay=0.1)
+make("deep", deep=True, rotate=True, epsilons=[0.0, 0.05, 0.0])
+make("deepmeans", deep=True, ema=0.8, sum=True, beta=0.05)

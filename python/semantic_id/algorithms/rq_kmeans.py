@@ -18,7 +18,6 @@ from .._estimator import Estimator
 from .._html import Level
 from .._large import is_large, large_to_float32
 from .._params import check_choice, check_float, check_int, check_seed
-from ..core import BaseSemanticEncoder
 from ..exceptions import ConvergenceWarning, NotFittedError, ShapeMismatchError
 
 __all__ = ["Certificate", "RQKMeans"]
@@ -48,7 +47,7 @@ class Certificate(NamedTuple):
     gap: float
 
 
-class RQKMeans(Estimator, BaseSemanticEncoder):
+class RQKMeans(Estimator):
     """Residual k-means quantizer: embeddings to a few small integers each, coarse to fine.
 
     Level 0 is a k-means codebook of the embeddings, each further level one of what the levels before left over, so that
@@ -520,44 +519,6 @@ class RQKMeans(Estimator, BaseSemanticEncoder):
         codes, certificates = quantizer.encode_balanced(x, large, bool(self.verbose))
         _log.info("balanced the codes of %d rows: %s", len(x), _certificates(certificates))
         return codes
-
-    def transform(self, X: Any) -> CodeMatrix:
-        """Return `encode` of `X`; scikit-learn's name for it.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Embeddings.
-
-        Returns
-        -------
-        codes : ndarray of shape (n_samples, n_levels), dtype int32
-            Their codes.
-        """
-        return self.encode(X)
-
-    def fit_transform(
-        self, X: Any, y: Any = None, *, device: str = "cpu", sample_weight: npt.ArrayLike | None = None
-    ) -> CodeMatrix:
-        """Return ``fit(X).transform(X)``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Embeddings.
-        y : object
-            Not used.
-        device : str, default="cpu"
-            As in `fit`.
-        sample_weight : array-like of shape (n_samples,), default=None
-            As in `fit`.
-
-        Returns
-        -------
-        codes : ndarray of shape (n_samples, n_levels), dtype int32
-            Their codes.
-        """
-        return self.fit(X, device=device, sample_weight=sample_weight).transform(X)
 
     def decode(self, codes: npt.ArrayLike) -> FloatMatrix:
         """Return the embeddings that codes stand for: the sum of the centroids they name.

@@ -18,7 +18,6 @@ from .._devices import check_device
 from .._estimator import Estimator
 from .._html import Level
 from .._params import check_choice, check_float, check_int, check_seed
-from ..core import BaseSemanticEncoder
 from ..exceptions import CollapseWarning, ModelFileError, NotFittedError, ShapeMismatchError
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ _SCHEDULES = ("cosine", "step", "constant_with_warmup")
 _BLOCK = 1 << 23  # values converted at a time when `encode` gets anything but C-ordered float32: 32 MiB
 
 
-class RQVAE(Estimator, BaseSemanticEncoder):
+class RQVAE(Estimator):
     """Residual-quantized autoencoder: embeddings to a few small integers each, coarse to fine.
 
     An encoder maps embeddings to latents, codebooks quantize these level by level, and a decoder maps what they add up
@@ -111,14 +110,28 @@ class RQVAE(Estimator, BaseSemanticEncoder):
         Differentiate each level as the rotation and scaling that takes what it gets to its code vector, instead of
         straight through (Fifty et al., ICLR 2025): for reconstructions that stay poor, or levels of which few vectors
         are used. Give `kmeans_init=True` with it, as code vectors near 0 let little of the gradient through.
+    ema_decay : float, default=None
+        Keep each code vector as the running mean of what chose it, which keeps this share at each step, 0.99 say,
+        instead of moving it by gradients (van den Oord et al., NeurIPS 2017): for codebooks that lag behind the latents
+        at a small `lr`, or jump about at a large one. `beta` alone then weighs the quantizer's loss.
+    level_dropout : float, default=0.0
+        Share of each batch that goes through a number of the first levels, drawn anew for each embedding and step, and
+        not through the others (Zeghidour et al., SoundStream, 2022): for ids of which prefixes are used alone. What
+        all levels together leave over then grows a little.
+    normalize_input : {"columns", "all"}, default=None
+        Train on embeddings less their columns' means, each column divided by its standard deviation ("columns": for
+        columns in units of their own), or all by the root of their mean variance ("all": for embeddings whose values
+        are far from 1 or whose means are far from 0; distances keep their proportions). The model keeps means and
+        scales: `encode` takes embeddings as they are, `decode` returns such, and codebooks to begin with are of such.
 
     Attributes
     ----------
     history_ : dict of str to list
-        One entry an epoch: loss, recon_loss and lr of the training; error, the mean difference per element between
-        embeddings and their decoded codes, squared or with "l1" absolute; collision_rate; and, one number a level,
-        utilization (the share of the code vectors in use) and perplexity (how many equally used ones would be as
-        varied). Those after lr are over the same rows, at most 16384, encoded as by `encode`.
+        One entry an epoch: loss, recon_loss and lr of the training, the losses of normalized embeddings if
+        `normalize_input` says so; error, the mean difference per element between embeddings and their decoded codes,
+        squared or with "l1" absolute; collision_rate; and, one number a level, utilization (the share of the code
+        vectors in use) and perplexity (how many equally used ones would be as varied). Those after lr are over the same
+        rows, at most 16384, encoded as by `encode`.
     kept_epoch_ : int
         Index of the epoch whose weights the model has: of those within 5 % of the least error the one with the
         lowest collision rate, then loss.
@@ -180,6 +193,9 @@ class RQVAE(Estimator, BaseSemanticEncoder):
         patience: int | None = None,
         restart_dead: bool = False,
         rotation_trick: bool = False,
+        ema_decay: float | None = None,
+        level_dropout: float = 0.0,
+        normalize_input: str | None = None,
     ) -> None:
         self.in_dim = in_dim
         self.num_emb_list = num_emb_list
@@ -210,6 +226,9 @@ class RQVAE(Estimator, BaseSemanticEncoder):
         self.patience = patience
         self.restart_dead = restart_dead
         self.rotation_trick = rotation_trick
+        self.ema_decay = ema_decay
+        self.level_dropout = level_dropout
+        self.normalize_input = normalize_input
 
     @property
     def num_emb_list(self) -> Any:
@@ -356,12 +375,23 @@ class RQVAE(Estimator, BaseSemanticEncoder):
             "patience": 0,
             "restart_dead": _flag("restart_dead", self.restart_dead),
             "rotation_trick": _flag("rotation_trick", self.rotation_trick),
+            "ema_decay": 0.0,
+            "level_dropout": check_float("level_dropout", self.level_dropout, 0),
+            "normalize_input": "",
             "plus": False,
         }
         if self.max_grad_norm is not None:
             settings["max_grad_norm"] = check_float("max_grad_norm", self.max_grad_norm, 0)
         if self.patience is not None:
             settings["patience"] = check_int("patience", self.patience, 1, 1 << 30)
+        if self.ema_decay is not None:
+            settings["ema_decay"] = check_float("ema_decay", self.ema_decay, 0)
+            if not 0 < settings["ema_decay"] < 1:
+                raise ValueError(f"ema_decay={self.ema_decay!r}: want a number between 0 and 1, such as 0.99, or None")
+        if self.normalize_input is not None:
+            settings["normalize_input"] = check_choice("normalize_input", self.normalize_input, ("columns", "all"))
+        if settings["level_dropout"] > 1:
+            raise ValueError(f"level_dropout={self.level_dropout!r}: want a number from 0 to 1")
         if settings["dropout_prob"] >= 1:
             raise ValueError(f"dropout_prob={self.dropout_prob!r}: want a number from 0 to below 1")
         if self.lr_scheduler is not None:
@@ -419,38 +449,6 @@ class RQVAE(Estimator, BaseSemanticEncoder):
         for low in range(0, len(rows), step):
             codes[low : low + step] = model.encode(to_float32(rows[low : low + step], low), batch_size, False, low)
         return codes
-
-    def transform(self, X: Any) -> CodeMatrix:
-        """Return `encode` of `X`; scikit-learn's name for it.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, in_dim)
-            Embeddings.
-
-        Returns
-        -------
-        codes : ndarray of shape (n_samples, n_levels), dtype int32
-            Their codes.
-        """
-        return self.encode(X)
-
-    def fit_transform(self, X: Any, y: Any = None) -> CodeMatrix:
-        """Return ``fit(X).transform(X)``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, in_dim)
-            Embeddings.
-        y : object
-            Not used.
-
-        Returns
-        -------
-        codes : ndarray of shape (n_samples, n_levels), dtype int32
-            Their codes.
-        """
-        return self.fit(X).transform(X)
 
     def decode(self, codes: npt.ArrayLike) -> FloatMatrix:
         """Return the embeddings that codes stand for: what the decoder makes of the sum of their code vectors.
@@ -555,6 +553,8 @@ class RQVAE(Estimator, BaseSemanticEncoder):
     def load_state_dict(self, state: Mapping[str, npt.ArrayLike]) -> RQVAE:
         """Take the tensors of another model of the same `in_dim`, `layers`, `e_dim`, `num_emb_list` and `bn`.
 
+        Whether there is a normalizer, and an encoder that adds to the embeddings (RQ-KMeans+), their names tell.
+
         Parameters
         ----------
         state : mapping of str to array-like
@@ -648,9 +648,13 @@ class RQVAE(Estimator, BaseSemanticEncoder):
         ours = {name: meta[name] for name in ("loss_reduction", "random_state") if name in meta}  # 0.2.5 has neither
         model = cls(**{name: meta[name] for name in _SAVED}, **ours, device=device)
         try:
-            return model.load_state_dict(state)
+            model.load_state_dict(state)
         except ValueError as e:
             raise ModelFileError(f"{os.fsdecode(path)}: not a valid model: {e}") from e
+        scale = state.get(_native_rqvae.NORMALIZER_SCALE)
+        if scale is not None:
+            model.normalize_input = "all" if (scale == scale[0]).all() else "columns"
+        return model
 
     def _fitted(self) -> dict[str, npt.NDArray[Any]]:
         weights: dict[str, npt.NDArray[Any]] | None = self.__dict__.get("_weights")
@@ -783,7 +787,8 @@ def _with_counts(weights: Mapping[str, npt.NDArray[Any]], batches: int) -> dict[
 
 def _shape_of(settings: Mapping[str, Any], weights: Mapping[str, Any]) -> dict[str, Any]:
     plus = any(name.startswith("encoder.mlp.") for name in weights)
-    return {name: settings[name] for name in _SHAPE} | {"plus": plus}
+    norm = "columns" if _native_rqvae.NORMALIZER_SCALE in weights else ""  # or "all": the model is of the same shape
+    return {name: settings[name] for name in _SHAPE} | {"plus": plus, "normalize_input": norm}
 
 
 def _check_state(settings: Mapping[str, Any], state: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
@@ -804,6 +809,8 @@ def _check_state(settings: Mapping[str, Any], state: Mapping[str, npt.NDArray[An
             raise ShapeMismatchError(f"tensor {name!r} has shape {array.shape}, want {shape}")
         if not np.isfinite(array).all():
             raise ValueError(f"tensor {name!r} holds NaN or Inf")
+        if name == _native_rqvae.NORMALIZER_SCALE and not (array > 0).all():
+            raise ValueError(f"tensor {name!r} holds {array.min()}: want numbers above 0")
         weights[name] = array.copy()
     counted = {name: int(state[name]) for name in counts if name in state}
     return _with_counts(weights, max(counted.values(), default=0))
