@@ -212,7 +212,8 @@ def test_sdist_holds_what_a_build_needs(dists: tuple[Path, Path]) -> None:
     assert {"capi/capi.go", "capi/semantic_id.h", "core/version.go", "tools/go.sum", "tools/pyabi/Python.h"} <= kept
     for folder in ("core", "capi", "tools", "python"):
         for path in (ROOT / folder).rglob("*"):
-            if path.suffix in (".go", ".s", ".py", ".h") and not {"_gopy", "__pycache__"} & set(path.parts):
+            kinds = (".go", ".s", ".py", ".h", ".html", ".css", ".js")
+            if path.suffix in kinds and not {"_gopy", "__pycache__"} & set(path.parts):
                 assert path.relative_to(ROOT).as_posix() in kept
 
 
@@ -224,9 +225,8 @@ def test_wheel_is_small_and_holds_the_package(dists: tuple[Path, Path]) -> None:
         metadata = archive.read(f"semantic_id-{VERSION}.dist-info/METADATA").decode()
         commands = archive.read(f"semantic_id-{VERSION}.dist-info/entry_points.txt").decode()
     package = ROOT / "python"
-    sources = {
-        p.relative_to(package).as_posix() for p in package.glob("semantic_id/**/*") if p.suffix in (".py", ".pyi")
-    }
+    kinds = (".py", ".pyi", ".html", ".css", ".js")
+    sources = {p.relative_to(package).as_posix() for p in package.glob("semantic_id/**/*") if p.suffix in kinds}
     sources = {n for n in sources if "/_gopy/" not in n} | {"semantic_id/py.typed"}
     assert names == sources | {f"semantic_id/_gopy/{n}" for n in ("__init__.py", "facade.py", "_native.abi3.so")}
     required = set(re.findall(r"^Requires-Dist: ([^;\n]+)$", metadata, re.MULTILINE))

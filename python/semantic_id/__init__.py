@@ -5,8 +5,8 @@ The native library is loaded by the first `fit`, `encode`, `decode` or `semantic
 
 from ._atlas import to_embedding_atlas
 from ._estimate import Estimate, estimate
-from ._later import not_yet as _not_yet
 from ._native import set_num_threads
+from ._report import report
 from ._version import __version__
 from .algorithms import RQVAE, RQKMeans
 from .core import ids_to_codes
@@ -45,8 +45,3 @@ __all__ = [
     "set_num_threads",
     "to_embedding_atlas",
 ]
-
-
-def report(*args: object, **kwargs: object) -> None:
-    """Raise NotImplementedError: it has not landed yet."""
-    raise _not_yet("report", "the HTML report")

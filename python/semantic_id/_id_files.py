@@ -63,14 +63,8 @@ def replacing(path: str) -> Iterator[str]:
 
     If it does not, by an error or an interrupt, the temporary file is removed and `path` stays as it was.
     """
-    target = os.path.realpath(path)  # a link keeps pointing to the file it points to
-    if os.path.lexists(target) and not os.path.isfile(target):
-        what = "a directory" if os.path.isdir(target) else "not a regular file"
-        raise DataError(f"{path}: is {what}; choose another name")
-    directory = os.path.dirname(target)
-    if not os.path.isdir(directory):
-        raise DataError(f"{path}: the directory {directory} does not exist; make it first")
-    temporary = os.path.join(directory, f".semantic-id-{secrets.token_hex(6)}.tmp")
+    target = check_target(path)
+    temporary = os.path.join(os.path.dirname(target), f".semantic-id-{secrets.token_hex(6)}.tmp")
     try:
         with open(temporary, "xb"):  # not tempfile: the file is to have the usual permissions
             pass
@@ -84,6 +78,18 @@ def replacing(path: str) -> Iterator[str]:
         if isinstance(error, OSError) and (error.errno in _FULL or error.filename == temporary):
             raise OSError(error.errno, os.strerror(error.errno or 0), path) from error  # the name the user knows
         raise
+
+
+def check_target(path: str) -> str:
+    """Return the file that `path` leads to, or say why none can be written there."""
+    target = os.path.realpath(path)  # a link keeps pointing to the file it points to
+    if os.path.lexists(target) and not os.path.isfile(target):
+        what = "a directory" if os.path.isdir(target) else "not a regular file"
+        raise DataError(f"{path}: is {what}; choose another name")
+    directory = os.path.dirname(target)
+    if not os.path.isdir(directory):
+        raise DataError(f"{path}: the directory {directory} does not exist; make it first")
+    return target
 
 
 @contextmanager
