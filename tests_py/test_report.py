@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from semantic_id import RQKMeans, SemanticIdEngine, ShapeMismatchError, evaluate, report
+from semantic_id._pca import principal_map
 from semantic_id._report import _page
-from semantic_id._report._pca import principal_map
 
 NASTY = [
     '<img src=x onerror="boom()">',
