@@ -16,8 +16,9 @@ import (
 	"github.com/semantic-id/semantic-id/core/persist"
 )
 
-// A checkpoint is a safetensors file: the weights, AdamW's means, the counts of EMA codebooks, and the weights of the epochs that are still kept; the
-// rest of the state is JSON in its header. The order of rows and what dropout drops follow from the seed and the step.
+// A checkpoint is a safetensors file: the weights, AdamW's means, the counts of EMA codebooks, and the weights of the epochs
+// that are still kept; the rest of the state is JSON in its header. The order of rows and what is dropped follow from the seed
+// and the step.
 
 // progress is the part of the state that is no array.
 type progress struct {

@@ -55,3 +55,24 @@ func TestUnusedMeans(t *testing.T) {
 		}
 	}
 }
+
+// A vector that is moved to where rows are stays there until some choose it: its count is no longer one of no use.
+func TestRestartedMeans(t *testing.T) {
+	p := smallParams(2)
+	p.Clusters, p.EDim, p.EMA, p.RestartDead = []int{4}, 2, 0.9, true
+	trained := newTrainer(context.Background(), core.Matrix{Rows: 8, Cols: 2, Data: normals(1, 16)}, p)
+	q := newQuantizer(context.Background(), trained.weights.books, 8, p)
+	q.run(core.NewMatrix(8, 2), core.Matrix{Rows: 8, Cols: 2, Data: normals(2, 16)})
+	trained.count(q)
+	trained.used[0] = []int{0, 9, 9, 9}
+	trained.ema.counts[0][0] = 1e-12
+	trained.restart(q, 0)
+	for i := range q.codes[0] {
+		q.codes[0][i] = 1
+	}
+	moved := toFloat64(q.books[0].Row(0))
+	for range 5 {
+		trained.ema.step(q)
+	}
+	within(t, "the vector", q.books[0].Row(0), moved, 1e-4)
+}

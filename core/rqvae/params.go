@@ -65,16 +65,26 @@ type Params struct {
 	Seed uint64
 
 	// Aids, off by default.
-	MaxNorm     float64       // if positive, most norm of all gradients together: against steps that a few rows far from the others would dominate
-	Patience    int           // if positive, end after so many epochs in which neither the least error nor the least collision rate fell
-	RestartDead bool          // move vectors that an epoch did not use to where rows are: for codebooks of which a part is never reached
-	Rotate      bool          // differentiate levels as rotations, see rotate.go: for levels of which few vectors are used, or that stay so
-	EMA         float64       // if positive, keep codebooks as means of what they stand for that decay by this each step, see ema.go: for codebooks that learn too slowly or jump
-	Normalize   Normalization // for columns of different scales, or values far from 0 or 1
 
-	// LevelDropout is the share of a batch's rows that go through a number of the first levels drawn for each: for prefixes of
-	// codes that are good ids themselves. From 0 to 1.
+	// MaxNorm, if positive, bounds the norm of all gradients together: against steps that a few rows far from the others would
+	// dominate.
+	MaxNorm float64
+	// Patience, if positive, ends the training after so many epochs in which neither the least error nor the least collision
+	// rate fell.
+	Patience int
+	// RestartDead moves vectors that an epoch did not use to where rows are: for codebooks of which a part is never reached.
+	RestartDead bool
+	// Rotate differentiates each level as a rotation (rotate.go): for levels of which few vectors are used. Set EMA, to 0.9 say,
+	// and KMeansInit with it: vectors that gradients move do not keep up with the latents then.
+	Rotate bool
+	// EMA, if positive, keeps each vector as the mean of what chose it, of which this share stays each step (ema.go): for codebooks
+	// that lag behind the latents, or jump about. Below 1.
+	EMA float64
+	// LevelDropout is the share of a batch's rows that go through the first levels alone, from 1 to all, drawn for each (depth.go):
+	// for prefixes of codes that are used alone. From 0 to 1.
 	LevelDropout float64
+	// Normalize says how the model normalizes rows (scaling.go): for columns of different scales, or values far from 1.
+	Normalize Normalization
 
 	// Books, when set, are the codebooks to begin with, of the clusters and columns that Shape says.
 	Books []core.Matrix

@@ -20,7 +20,7 @@ const (
 // scaling is a Normalization as learned from rows: a value x becomes (x - mean) / scale of its column, in float64, rounded once.
 type scaling struct{ mean, scale []float32 }
 
-// learn takes mean and scale from x. What does not vary, but for rounding, has a scale of 1.
+// learn takes mean and scale from x. What does not vary has a scale of 1.
 func (s *scaling) learn(x core.Matrix, how Normalization) {
 	mean, variance := make([]float64, x.Cols), make([]float64, x.Cols)
 	eachColumn(x.Data, x.Cols, func(lo, hi, _ int, row []float32) { f32.Add64(mean[lo:hi], row, 1) })
@@ -43,8 +43,7 @@ func (s *scaling) learn(x core.Matrix, how Normalization) {
 		if how == AllColumns {
 			v = all
 		}
-		s.scale[j] = float32(math.Sqrt(v))
-		if s.scale[j] == 0 || how == EachColumn && math.Sqrt(v) <= math.Abs(mean[j])*0x1p-24 {
+		if s.scale[j] = float32(math.Sqrt(v)); s.scale[j] == 0 {
 			s.scale[j] = 1
 		}
 	}

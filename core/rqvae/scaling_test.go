@@ -70,6 +70,17 @@ func TestNormalizing(t *testing.T) {
 			}
 			rows := core.NewMatrix(x.Rows, dim)
 			m.weights.input.apply(rows, x)
+			p.Epochs = 1
+			first, _, err := Fit(context.Background(), x, p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Normalize = AsTheyAre
+			if plain, _, err := Fit(context.Background(), rows, p); err != nil {
+				t.Fatal(err)
+			} else {
+				same(t, "trained on normalized rows", plain, first)
+			}
 			for j := range dim {
 				var got, want []float32
 				for i, other := 0, normalized(x, how); i < x.Rows; i++ {
@@ -165,7 +176,7 @@ func TestNormalizingCodebooks(t *testing.T) {
 func TestScalesOfNothing(t *testing.T) {
 	x := core.NewMatrix(1000, 3)
 	for i := range x.Rows {
-		copy(x.Row(i), []float32{16777217.3, 0, 1e-30 * float32(i)})
+		copy(x.Row(i), []float32{0.1, 0, 1e-30 * float32(i)})
 	}
 	s := scaling{mean: make([]float32, 3), scale: make([]float32, 3)}
 	s.learn(x, EachColumn)

@@ -108,16 +108,17 @@ class RQVAE(Estimator):
         their vectors.
     rotation_trick : bool, default=False
         Differentiate each level as the rotation and scaling that takes what it gets to its code vector, instead of
-        straight through (Fifty et al., ICLR 2025): for reconstructions that stay poor, or levels of which few vectors
-        are used. Give `kmeans_init=True` with it, as code vectors near 0 let little of the gradient through.
+        straight through (Fifty et al., ICLR 2025): for levels of which few vectors are used. Give ``ema_decay=0.9`` and
+        ``kmeans_init=True`` with it: code vectors that gradients move do not keep up with the latents then, and ones
+        near 0 let little of the gradient through.
     ema_decay : float, default=None
         Keep each code vector as the running mean of what chose it, which keeps this share at each step, 0.99 say,
         instead of moving it by gradients (van den Oord et al., NeurIPS 2017): for codebooks that lag behind the latents
         at a small `lr`, or jump about at a large one. `beta` alone then weighs the quantizer's loss.
     level_dropout : float, default=0.0
         Share of each batch that goes through a number of the first levels, drawn anew for each embedding and step, and
-        not through the others (Zeghidour et al., SoundStream, 2022): for ids of which prefixes are used alone. What
-        all levels together leave over then grows a little.
+        not through the others (Zeghidour et al., SoundStream, 2022): for ids of which prefixes are decoded alone. All
+        levels together leave over some more then.
     normalize_input : {"columns", "all"}, default=None
         Train on embeddings less their columns' means, each column divided by its standard deviation ("columns": for
         columns in units of their own), or all by the root of their mean variance ("all": for embeddings whose values
@@ -541,7 +542,9 @@ class RQVAE(Estimator):
         state : dict of str to ndarray
             ``encoder.mlp_layers.{i}.weight`` and so on, where i counts dropouts, linear layers, batch norms and ReLUs;
             ``rq.vq_layers.{level}.embedding.weight``; ``decoder.mlp_layers.{i}.weight``. After an RQ-KMeans+ start the
-            encoder's names begin with ``encoder.mlp.``.
+            encoder's names begin with ``encoder.mlp.``. With `normalize_input` there are ``normalizer.mean`` and
+            ``normalizer.scale``: a network without them, as that of semantic-id 0.2.5, wants
+            ``(X - mean) / scale`` and decodes to such.
 
         Raises
         ------
