@@ -157,6 +157,12 @@ func (b *bounds) setLower(i, g int, steps int32) {
 	b.lower[i*b.groups+g] = uint16(min(uint32(steps)+uint32(b.drift[g]), 65535))
 }
 
+// include makes the lower bound of row i in group g no more than a distance.
+func (b *bounds) include(i, g int, steps int32) {
+	at := &b.lower[i*b.groups+g]
+	*at = min(*at, uint16(min(uint32(steps)+uint32(b.drift[g]), 65535)))
+}
+
 // assign makes the labels those of the centroids. They were the labels of where the centroids were before the last move,
 // or it is the first time. It returns false, and assigns nothing, if the centroids are no good for integers. Where the
 // rows are not, it is done but takes long, and useless says so.

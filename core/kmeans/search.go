@@ -15,7 +15,9 @@ type searcher struct {
 	lo        int
 	labels    []int32
 
-	open    []int32       // the rows in question; numbers of rows are from lo on
+	asked   []int32       // the rows in question; numbers of rows are from lo on
+	slots   []int32       // of their own centroids
+	open    []int32       // those whose own centroid leaves groups to be searched
 	best    []float32     // of each row: what its best score is at least
 	last    []int32       // of each row: its last candidate, or -1
 	near    []candidate   // of all rows
@@ -28,6 +30,7 @@ type searcher struct {
 	hard    []int32    // rows that integers do not settle
 	scores  []f32.Best // of the rows in a list, one group
 	up      []float32  // the same: what each score is at most
+	low     []float32
 	most    []float32
 	least   []float32
 	row     []float32
@@ -43,14 +46,15 @@ type candidate struct {
 	most, rest float32 // its score is at most; those of the others in its group are
 	slot       int32
 	before     int32 // the candidate of the same row found before, or -1
+	alone      bool  // the row's own centroid, whose group is not searched
 }
 
 func newSearcher(b *bounds, x Rows) *searcher {
 	s := &searcher{
 		b: b, x: x,
-		open: make([]int32, 0, taskRows), best: make([]float32, taskRows), last: make([]int32, taskRows), lists: make([][]int32, b.groups),
+		asked: make([]int32, 0, taskRows), slots: make([]int32, 0, taskRows), open: make([]int32, 0, taskRows), best: make([]float32, taskRows), last: make([]int32, taskRows), lists: make([][]int32, b.groups),
 		row: make([]float32, x.Dim()), minus: make([]float32, x.Dim()), least: make([]float32, taskRows), steps: make([]int32, taskRows),
-		scales: make([]f32.RowScale, taskRows), leastOf: make([]float32, taskRows), scores: make([]f32.Best, taskRows), up: make([]float32, taskRows*f32.GroupSize), most: make([]float32, taskRows),
+		scales: make([]f32.RowScale, taskRows), leastOf: make([]float32, taskRows), scores: make([]f32.Best, taskRows), up: make([]float32, taskRows*f32.GroupSize), low: make([]float32, taskRows), most: make([]float32, taskRows),
 		at: make([]int32, b.groups), dist: make([]float32, b.k),
 	}
 	if b.ints == nil {
@@ -63,7 +67,7 @@ func newSearcher(b *bounds, x Rows) *searcher {
 func (s *searcher) search(lo, hi int, labels []int32) (measured int) {
 	b := s.b
 	s.lo, s.labels = lo, labels
-	s.open, s.near = s.open[:0], s.near[:0]
+	s.asked, s.slots, s.open, s.near = s.asked[:0], s.slots[:0], s.open[:0], s.near[:0]
 	if b.ints != nil {
 		s.ints, s.rounded = b.ints[lo*b.words:], b.rounded[lo:]
 	}
@@ -75,7 +79,6 @@ func (s *searcher) search(lo, hi int, labels []int32) (measured int) {
 				continue
 			}
 		}
-		s.open = append(s.open, int32(r))
 		s.best[r], s.last[r] = float32(math.Inf(-1)), -1
 		if ints := s.ints[r*b.words:][:b.words]; b.ints == nil || !b.filled {
 			s.rounded[r] = b.book.Round(ints, s.x.Row(i, s.row), s.minus)
@@ -83,35 +86,14 @@ func (s *searcher) search(lo, hi int, labels []int32) (measured int) {
 			f32.Prefetch(ints)
 		}
 		if !s.rounded[r].Fits() {
+			s.open = append(s.open, int32(r))
 			continue
 		}
 		s.scales[r], s.leastOf[r] = b.book.Scale(s.rounded[r]), b.book.Least(s.rounded[r])
-		if b.filled {
-			g := b.slot[labels[r]] / f32.GroupSize
-			s.lists[g] = append(s.lists[g], int32(r))
-			continue
-		}
-		for g := range s.lists {
-			s.lists[g] = append(s.lists[g], int32(r))
-		}
+		s.asked, s.slots = append(s.asked, int32(r)), append(s.slots, b.slot[labels[r]])
 	}
+	s.own()
 	s.score()
-	if b.filled {
-		for _, r := range s.open {
-			if !s.rounded[r].Fits() {
-				continue
-			}
-			limit := b.steps(b.book.Distance(s.rounded[r], s.best[r]))
-			own := b.slot[labels[r]] / f32.GroupSize
-			n := f32.AtMost(s.at, b.lower[(lo+int(r))*b.groups:][:b.groups], b.drift, limit)
-			for _, g := range s.at[:n] {
-				if g != own {
-					s.lists[g] = append(s.lists[g], r)
-				}
-			}
-		}
-		s.score()
-	}
 	s.hard = s.hard[:0]
 	for _, r := range s.open {
 		if !s.settle(int(r)) {
@@ -123,6 +105,39 @@ func (s *searcher) search(lo, hi int, labels []int32) (measured int) {
 		measured += s.measure(int(r))
 	}
 	return measured
+}
+
+// own bounds the distances of the rows in question to their own centroids anew, and lists the groups that may hold a
+// nearer one. Where there are none the label stays.
+func (s *searcher) own() {
+	b, n := s.b, len(s.asked)
+	b.book.ScorePairs(s.low[:n], s.most[:n], s.asked, s.slots, s.ints, b.words, s.scales)
+	for j, r := range s.asked {
+		s.best[r] = s.low[j]
+		if !b.filled {
+			s.open = append(s.open, r)
+			for g := range s.lists {
+				s.lists[g] = append(s.lists[g], r)
+			}
+			continue
+		}
+		i := s.lo + int(r)
+		upper := b.book.Distance(s.rounded[r], s.low[j])
+		at := s.at[:f32.AtMost(s.at, b.lower[i*b.groups:][:b.groups], b.drift, b.steps(upper))]
+		if len(at) == 0 {
+			b.upper[i] = up32(upper - b.gone[s.labels[r]])
+			continue
+		}
+		s.open = append(s.open, r)
+		alone, own := true, s.slots[j]/f32.GroupSize
+		for _, g := range at {
+			s.lists[g] = append(s.lists[g], r)
+			alone = alone && g != own
+		}
+		if alone {
+			s.add(r, candidate{most: s.most[j], alone: true, slot: s.slots[j]})
+		}
+	}
 }
 
 // score searches the groups for the rows in their lists, which it empties.
@@ -174,7 +189,7 @@ func (s *searcher) add(r int32, c candidate) {
 
 // settle takes the label of row r if there is but one candidate, and returns whether that is so.
 func (s *searcher) settle(r int) bool {
-	b, i := s.b, s.lo+r
+	b := s.b
 	var only *candidate
 	for c := s.last[r]; c >= 0; c = s.near[c].before {
 		if n := &s.near[c]; n.most >= s.best[r] {
@@ -187,16 +202,13 @@ func (s *searcher) settle(r int) bool {
 	if only == nil {
 		return false
 	}
-	label := b.order[only.slot]
-	s.labels[r] = label
-	b.upper[i] = up32(b.book.Distance(s.rounded[r], s.best[r]) - b.gone[label])
-	s.leaveOut(i, only)
+	s.name(r, only, b.order[only.slot], b.book.Distance(s.rounded[r], s.best[r]))
 	return true
 }
 
 // measure finds the label of row r by the distances of its candidates, and returns how many those are.
 func (s *searcher) measure(r int) int {
-	b, i, dim := s.b, s.lo+r, s.x.Dim()
+	b, dim := s.b, s.x.Dim()
 	s.ids = s.ids[:0]
 	for c := s.last[r]; c >= 0; c = s.near[c].before {
 		if n := &s.near[c]; n.most >= s.best[r] {
@@ -206,7 +218,7 @@ func (s *searcher) measure(r int) int {
 	if !s.rounded[r].Fits() {
 		s.ids = append(s.ids, b.order...)
 	}
-	row, dist := s.x.Row(i, s.row), s.dist[:len(s.ids)]
+	row, dist := s.x.Row(s.lo+r, s.row), s.dist[:len(s.ids)]
 	f32.SqDistsAt(dist, row, s.centroids.Data, s.ids)
 	best := 0
 	for c, d := range dist {
@@ -216,22 +228,40 @@ func (s *searcher) measure(r int) int {
 	}
 	upper := f32.Above(dist[best], dim)
 	label := nearestOf(row, s.centroids, s.ids, dist, best, f32.Within(upper, dim))
-	s.labels[r] = label
-	b.upper[i] = up32(upper - b.gone[label])
+	var of *candidate // nil: of a row that is no good for integers
 	for c := s.last[r]; c >= 0; c = s.near[c].before {
 		if n := &s.near[c]; b.order[n.slot] == label {
-			s.leaveOut(i, n)
+			of = n
 		}
 	}
+	s.name(r, of, label, upper)
 	return len(s.ids)
 }
 
-// leaveOut makes the lower bound of row i in the group of its own centroid that of the others there.
-func (s *searcher) leaveOut(i int, own *candidate) {
-	b, g := s.b, int(own.slot)/f32.GroupSize
-	least, steps := [1]float32{s.leastOf[i-s.lo]}, [1]int32{}
-	f32.StepsOfScores(steps[:], []float32{own.rest}, least[:], b.scale)
-	b.setLower(i, g, steps[0])
+// name makes a centroid, that of candidate c, the label of row r, upper being the most it is away. The bounds of its group
+// leave it out from now on, and no longer the centroid before it.
+func (s *searcher) name(r int, c *candidate, label int32, upper float64) {
+	b, i := s.b, s.lo+r
+	s.labels[r] = label
+	b.upper[i] = up32(upper - b.gone[label])
+	if c == nil || c.alone {
+		return
+	}
+	first := c
+	for first.before >= 0 {
+		first = &s.near[first.before]
+	}
+	if first.alone {
+		b.include(i, int(first.slot)/f32.GroupSize, s.stepsOf(r, first.most))
+	}
+	b.setLower(i, int(c.slot)/f32.GroupSize, s.stepsOf(r, c.rest))
+}
+
+// stepsOf is a lower bound of the distance between row r and a centroid whose score is at most that.
+func (s *searcher) stepsOf(r int, score float32) int32 {
+	var steps [1]int32
+	f32.StepsOfScores(steps[:], []float32{score}, s.leastOf[r:r+1], s.b.scale)
+	return steps[0]
 }
 
 // nearestOf settles which of the centroids at is nearest by the definition of a code, when it is sure to be one of those

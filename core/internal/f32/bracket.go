@@ -74,17 +74,28 @@ func bracketTileGeneric(kind integers, low, up []float32, panel, rows []uint32, 
 // bracketOne is what the score of a row and centroid j of the panel is at least and at most.
 func bracketOne(kind integers, panel []uint32, table []float32, j int, row []uint32, x []float32) (least, most float32) {
 	shape, width := shapesInt[kind], len(table)/perCentroid
-	c := func(n int) float32 { return table[(j/shape.lanes*perCentroid+n)*shape.lanes+j%shape.lanes] }
-	dot := int32(math.Float32bits(c(4)))
+	var dot int32
 	for w, r := range row {
-		if v := panel[w*width+j]; shape.perWord == 2 {
-			r, v := (*[2]int16)(unsafe.Pointer(&r)), (*[2]int16)(unsafe.Pointer(&v))
-			dot += int32(r[0])*int32(v[0]) + int32(r[1])*int32(v[1])
-		} else {
-			r, v := (*[4]uint8)(unsafe.Pointer(&r)), (*[4]int8)(unsafe.Pointer(&v))
-			dot += int32(r[0])*int32(v[0]) + int32(r[1])*int32(v[1]) + int32(r[2])*int32(v[2]) + int32(r[3])*int32(v[3])
-		}
+		dot += wordProduct(shape.perWord, r, panel[w*width+j])
 	}
+	return bracketOf(dot, table[j/shape.lanes*perCentroid*shape.lanes+j%shape.lanes:], shape.lanes, x)
+}
+
+// wordProduct is the sum of the products of a word's elements, of a row and of a centroid.
+func wordProduct(perWord int, row, centroid uint32) int32 {
+	if perWord == 2 {
+		r, v := (*[2]int16)(unsafe.Pointer(&row)), (*[2]int16)(unsafe.Pointer(&centroid))
+		return int32(r[0])*int32(v[0]) + int32(r[1])*int32(v[1])
+	}
+	r, v := (*[4]uint8)(unsafe.Pointer(&row)), (*[4]int8)(unsafe.Pointer(&centroid))
+	return int32(r[0])*int32(v[0]) + int32(r[1])*int32(v[1]) + int32(r[2])*int32(v[2]) + int32(r[3])*int32(v[3])
+}
+
+// bracketOf is what a score is at least and at most, from the product of integers, the numbers of the centroid, which
+// stand lanes apart, and those of the row.
+func bracketOf(dot int32, column []float32, lanes int, x []float32) (least, most float32) {
+	c := func(n int) float32 { return column[n*lanes] }
+	dot += int32(math.Float32bits(c(4)))
 	s := float32(float32(float32(dot)*c(0))*x[0]) + c(3)
 	e := float32(c(1)*x[1]) + x[3]
 	e += float32(c(2) * x[2])

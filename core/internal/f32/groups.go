@@ -21,6 +21,7 @@ type Groups struct {
 	space   space
 	shifted []float32 // the centroids less the center
 	center  []float32
+	whole   []uint32 // the rounded centroids by slot, Words of each
 }
 
 // GroupsFit tells whether k centroids of dim elements are enough for groups to be of use.
@@ -56,7 +57,18 @@ func (g *Groups) Set(centroids []float32, k, dim int, order []int32, center []fl
 	if !g.first.within(&g.space) {
 		return false
 	}
-	g.first.lay(&g.space, order, dim, GroupSize, GroupSize)
+	f := &g.first
+	f.lay(&g.space, order, dim, GroupSize, GroupSize)
+	words := g.Words()
+	g.whole = resize(g.whole, f.slots*words)
+	for slot := range f.slots {
+		panel := f.panels[slot/GroupSize*GroupSize*f.words+slot%GroupSize:]
+		row := g.whole[slot*words:][:words]
+		for w := range f.words {
+			row[w] = panel[w*GroupSize]
+		}
+		clear(row[f.words:])
+	}
 	return true
 }
 
@@ -147,6 +159,32 @@ func (g *Groups) Score(best []Best, up []float32, group int, list []int32, rows 
 			return
 		}
 		groupTile(f.kind, best[i:i+size], up[i*GroupSize:], list[i:i+size], rows, stride, scales, panel, table)
+	}
+}
+
+// ScorePairs sets low[i] and most[i] to what the score of row list[i] and the centroid at slot slots[i] is at least and at
+// most. Rows and scales are as for Score.
+func (g *Groups) ScorePairs(low, most []float32, list, slots []int32, rows []uint32, stride int, scales []RowScale) {
+	f := &g.first
+	lanes := shapesInt[f.kind].lanes
+	var dots [64]int32
+	for i := 0; i < len(list); i += len(dots) {
+		n := min(len(dots), len(list)-i)
+		pairs(f.kind, dots[:n], list[i:i+n], slots[i:i+n], rows, stride, g.whole, g.Words())
+		for j, dot := range dots[:n] {
+			slot := int(slots[i+j])
+			low[i+j], most[i+j] = bracketOf(dot, f.table[slot/lanes*perCentroid*lanes+slot%lanes:], lanes, scales[list[i+j]][:])
+		}
+	}
+}
+
+// pairsGeneric sets dst[i] to the product of row list[i] and centroid slots[i], which take so many words.
+func pairsGeneric(kind integers, dst, list, slots []int32, rows []uint32, stride int, centroids []uint32, words int) {
+	for i, r := range list {
+		dst[i] = 0
+		for w, c := range centroids[int(slots[i])*words:][:words] {
+			dst[i] += wordProduct(shapesInt[kind].perWord, rows[int(r)*stride:][w], c)
+		}
 	}
 }
 

@@ -85,6 +85,7 @@ func (g *Groups) check(t *testing.T, rows, centroids, center []float32, order, l
 		return x
 	}
 	zero := make([]float32, dim)
+	g.checkPairs(t, list, ints, scales, len(order))
 	for group := 0; group*GroupSize < len(order); group++ {
 		best, up := guardedSlice(n, Best{Low: -7}), guardedSlice[float32](n*GroupSize, -7)
 		g.Score(best.in, up.in, group, list, ints, g.Words(), scales)
@@ -133,6 +134,31 @@ func (g *Groups) check(t *testing.T, rows, centroids, center []float32, order, l
 			if last := len(order) % GroupSize; group == len(order)/GroupSize && !(up.in[i*GroupSize+last] < b.Low) {
 				t.Fatalf("row %d: a centroid that is none scores %g", r, up.in[i*GroupSize+last])
 			}
+		}
+	}
+}
+
+// checkPairs compares what is said of rows and one centroid each with what is said of their groups.
+func (g *Groups) checkPairs(t *testing.T, list []int32, ints []uint32, scales []RowScale, k int) {
+	t.Helper()
+	n := len(list)
+	slots := make([]int32, n)
+	for i := range slots {
+		slots[i] = int32((7*i + n) % k)
+	}
+	low, most := guardedSlice[float32](n, -7), guardedSlice[float32](n, -7)
+	g.ScorePairs(low.in, most.in, list, slots, ints, g.Words(), scales)
+	low.checkIntact(t)
+	most.checkIntact(t)
+	up := make([]float32, GroupSize)
+	for i, r := range list {
+		best := make([]Best, 1)
+		g.Score(best, up, int(slots[i]/GroupSize), []int32{r}, ints, g.Words(), scales)
+		if want := float64(up[slots[i]%GroupSize]); math.Abs(float64(most.in[i])-want) > 1e-5*math.Abs(want) {
+			t.Fatalf("row %d, slot %d: a score of at most %g, in its group %g", r, slots[i], most.in[i], want)
+		}
+		if best[0].At == slots[i]%GroupSize && math.Abs(float64(low.in[i]-best[0].Low)) > 1e-5*math.Abs(float64(best[0].Most)) {
+			t.Fatalf("row %d, slot %d: a score of at least %g, in its group %g", r, slots[i], low.in[i], best[0].Low)
 		}
 	}
 }

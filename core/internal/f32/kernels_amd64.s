@@ -11933,6 +11933,104 @@ alone3:
 	VZEROUPPER
 	RET
 
+// func pairsVNNI(dst *int32, list *int32, slots *int32, n int, rows *uint32, stride int, centroids *uint32, words int)
+// Requires: AVX, AVX2, AVX512F, AVX512_VNNI
+TEXT ·pairsVNNI(SB), NOSPLIT, $0-64
+	MOVQ dst+0(FP), AX
+	MOVQ list+8(FP), CX
+	MOVQ slots+16(FP), DX
+	MOVQ n+24(FP), BX
+	MOVQ rows+32(FP), SI
+	MOVQ stride+40(FP), DI
+	MOVQ centroids+48(FP), R8
+	MOVQ words+56(FP), R9
+	MOVQ R9, R10
+	SHLQ $0x02, R10
+
+pair:
+	MOVLQSX (CX), R11
+	IMULQ   DI, R11
+	ADDQ    SI, R11
+	MOVLQSX (DX), R12
+	IMULQ   R10, R12
+	ADDQ    R8, R12
+	VPXORD  Z0, Z0, Z0
+	XORQ    R13, R13
+
+loop:
+	VMOVDQU32     (R11)(R13*4), Z1
+	VPDPBUSD      (R12)(R13*4), Z1, Z0
+	ADDQ          $0x10, R13
+	CMPQ          R13, R9
+	JL            loop
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VPADDD        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VPADDD        X1, X0, X0
+	VPERMILPS     $0x0e, X0, X1
+	VPADDD        X1, X0, X0
+	VPERMILPS     $0x01, X0, X1
+	VPADDD        X1, X0, X0
+	VMOVD         X0, (AX)
+	ADDQ          $0x04, AX
+	ADDQ          $0x04, CX
+	ADDQ          $0x04, DX
+	DECQ          BX
+	JNZ           pair
+	VZEROUPPER
+	RET
+
+// func pairsAVX2(dst *int32, list *int32, slots *int32, n int, rows *uint32, stride int, centroids *uint32, words int)
+// Requires: AVX, AVX2
+TEXT ·pairsAVX2(SB), NOSPLIT, $0-64
+	MOVQ dst+0(FP), AX
+	MOVQ list+8(FP), CX
+	MOVQ slots+16(FP), DX
+	MOVQ n+24(FP), BX
+	MOVQ rows+32(FP), SI
+	MOVQ stride+40(FP), DI
+	MOVQ centroids+48(FP), R8
+	MOVQ words+56(FP), R9
+	MOVQ R9, R10
+	SHLQ $0x02, R10
+
+pair:
+	MOVLQSX (CX), R11
+	IMULQ   DI, R11
+	ADDQ    SI, R11
+	MOVLQSX (DX), R12
+	IMULQ   R10, R12
+	ADDQ    R8, R12
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	XORQ    R13, R13
+
+loop:
+	VMOVDQU      (R11)(R13*4), Y2
+	VPMADDWD     (R12)(R13*4), Y2, Y2
+	VPADDD       Y2, Y0, Y0
+	VMOVDQU      32(R11)(R13*4), Y2
+	VPMADDWD     32(R12)(R13*4), Y2, Y2
+	VPADDD       Y2, Y1, Y1
+	ADDQ         $0x10, R13
+	CMPQ         R13, R9
+	JL           loop
+	VPADDD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VPADDD       X1, X0, X0
+	VPERMILPS    $0x0e, X0, X1
+	VPADDD       X1, X0, X0
+	VPERMILPS    $0x01, X0, X1
+	VPADDD       X1, X0, X0
+	VMOVD        X0, (AX)
+	ADDQ         $0x04, AX
+	ADDQ         $0x04, CX
+	ADDQ         $0x04, DX
+	DECQ         BX
+	JNZ          pair
+	VZEROUPPER
+	RET
+
 // func exactAtAVX2x4(dst *float64, x *float32, rows *float32, offsets *int, n int)
 // Requires: AVX
 TEXT ·exactAtAVX2x4(SB), NOSPLIT, $0-40

@@ -350,6 +350,16 @@ func groupVNNI(best *float32, up *float32, list *int32, rows *uint32, stride int
 //go:noescape
 func groupAVX2(best *float32, up *float32, list *int32, rows *uint32, stride int, params *float32, panel *uint32, table *float32, words int)
 
+// pairsVNNI is pairs, for words a multiple of 16.
+//
+//go:noescape
+func pairsVNNI(dst *int32, list *int32, slots *int32, n int, rows *uint32, stride int, centroids *uint32, words int)
+
+// pairsAVX2 is pairs, for words a multiple of 16.
+//
+//go:noescape
+func pairsAVX2(dst *int32, list *int32, slots *int32, n int, rows *uint32, stride int, centroids *uint32, words int)
+
 // exactAtAVX2x4 sets dst to the squared distances of x to 4 rows at the given offsets, in bytes, over 4n dimensions.
 //
 //go:noescape

@@ -149,3 +149,55 @@ func topTwo(l level, v []reg.VecVirtual, lows Mem, none reg.VecVirtual, dst Mem,
 	}
 	VMOVSS(second.AsX(), dst.Offset(8))
 }
+
+// pairs emits the integer products of quantized rows and, of each, one centroid.
+func pairs(l level) {
+	TEXT("pairs"+l.name, NOSPLIT, "func(dst *int32, list, slots *int32, n int, rows *uint32, stride int, centroids *uint32, words int)")
+	Doc("pairs" + l.name + " is pairs, for words a multiple of 16.")
+	Pragma("noescape")
+	dst, list, slots, n := Load(Param("dst"), GP64()), Load(Param("list"), GP64()), Load(Param("slots"), GP64()), Load(Param("n"), GP64())
+	rows, stride, centroids, words := Load(Param("rows"), GP64()), Load(Param("stride"), GP64()), Load(Param("centroids"), GP64()), Load(Param("words"), GP64())
+	bytes := GP64()
+	MOVQ(words, bytes)
+	SHLQ(Imm(2), bytes)
+	parts := 16 / l.width
+	Label("pair")
+	row, centroid, off := GP64(), GP64(), GP64()
+	MOVLQSX(Mem{Base: list}, row)
+	IMULQ(stride, row)
+	ADDQ(rows, row)
+	MOVLQSX(Mem{Base: slots}, centroid)
+	IMULQ(bytes, centroid)
+	ADDQ(centroids, centroid)
+	sums := make([]reg.VecVirtual, parts)
+	for i := range sums {
+		sums[i] = l.vec()
+		zero(sums[i])
+	}
+	XORQ(off, off)
+	Label("loop")
+	for i := range sums {
+		x, c := l.vec(), Mem{Base: centroid, Index: off, Scale: 4, Disp: i * l.bytes()}
+		load(l, Mem{Base: row, Index: off, Scale: 4, Disp: i * l.bytes()}, x)
+		if l.name == vnni.name {
+			l.addProducts("VPDPBUSD", c, x, sums[i])
+		} else {
+			l.addPairs(c, x, sums[i])
+		}
+	}
+	ADDQ(Imm(16), off)
+	CMPQ(off, words)
+	JL(LabelRef("loop"))
+	for _, s := range sums[1:] {
+		VPADDD(s, sums[0], sums[0])
+	}
+	l.fold(sums[0], func(a, b, c Op) { VPADDD(a, b, c) })
+	VMOVD(sums[0].AsX(), Mem{Base: dst})
+	ADDQ(Imm(4), dst)
+	ADDQ(Imm(4), list)
+	ADDQ(Imm(4), slots)
+	DECQ(n)
+	JNZ(LabelRef("pair"))
+	VZEROUPPER()
+	RET()
+}

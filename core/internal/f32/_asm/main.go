@@ -49,6 +49,8 @@ func main() {
 	}
 	group(vnni, 8)
 	group(avx2, 4)
+	pairs(vnni)
+	pairs(avx2)
 	exactAt(1)
 	exactAt(2)
 	atMost()
