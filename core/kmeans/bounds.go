@@ -23,6 +23,7 @@ import (
 // had not moved since the start, so that a move changes one number a group and not a column.
 type bounds struct {
 	step   float64
+	inStep float64 // 1/step, rounded up
 	scale  float32 // 1/step, rounded down
 	k      int
 	groups int
@@ -85,12 +86,12 @@ func boundsMemory(rows, dim, k int, lean bool) float64 {
 	return float64(rows) * float64(bytes)
 }
 
-func newBounds(x Rows, centroids core.Matrix, center []float32, spread float64) *bounds {
+func newBounds(x Rows, centroids core.Matrix, moved []float64, center []float32, spread float64) *bounds {
 	k := centroids.Rows
 	groups := (k + f32.GroupSize - 1) / f32.GroupSize
 	b := &bounds{
-		step: spread / stepsPerSpread, scale: math.Nextafter32(float32(stepsPerSpread/spread), 0), k: k, groups: groups,
-		order: group(centroids), slot: make([]int32, k), center: center,
+		step: spread / stepsPerSpread, inStep: stepsPerSpread / spread * (1 + 1e-12), scale: math.Nextafter32(float32(stepsPerSpread/spread), 0), k: k, groups: groups,
+		order: group(centroids, moved), slot: make([]int32, k), center: center,
 		lower: make([]uint16, x.Len()*groups), upper: make([]float32, x.Len()),
 		gone: make([]float64, k), groupGone: make([]float64, groups), drift: make([]uint16, groups),
 	}
@@ -101,18 +102,23 @@ func newBounds(x Rows, centroids core.Matrix, center []float32, spread float64) 
 }
 
 // group orders the centroids so that those of a group are near each other: the first that is left, and those nearest to it.
-func group(centroids core.Matrix) []int32 {
+// The quarter that moved farthest stays apart from the others: a group drifts as its farthest does.
+func group(centroids core.Matrix, moved []float64) []int32 {
 	order := make([]int32, centroids.Rows)
 	for j := range order {
 		order[j] = int32(j)
 	}
+	slices.SortStableFunc(order, func(i, j int32) int { return cmp.Compare(moved[j], moved[i]) })
+	movers := len(order) / (4 * f32.GroupSize) * f32.GroupSize
 	dist := make([]float64, centroids.Rows)
-	for left := order; len(left) > f32.GroupSize; left = left[f32.GroupSize:] {
-		first := centroids.Row(int(left[0]))
-		for _, j := range left {
-			dist[j] = f32.SqDist64(centroids.Row(int(j)), first)
+	for _, left := range [][]int32{order[:movers], order[movers:]} {
+		for ; len(left) > f32.GroupSize; left = left[f32.GroupSize:] {
+			first := centroids.Row(int(left[0]))
+			for _, j := range left {
+				dist[j] = f32.SqDist64(centroids.Row(int(j)), first)
+			}
+			slices.SortStableFunc(left, func(i, j int32) int { return cmp.Compare(dist[i], dist[j]) })
 		}
-		slices.SortStableFunc(left, func(i, j int32) int { return cmp.Compare(dist[i], dist[j]) })
 	}
 	return order
 }
@@ -149,7 +155,7 @@ func (b *bounds) rebase() {
 
 // steps is d in steps, rounded up and held at 65535.
 func (b *bounds) steps(d float64) uint16 {
-	return uint16(max(0, int64(min(65534, d/b.step*(1+1e-12)))+1))
+	return uint16(max(0, int64(min(65534, float64(d*b.inStep)))+1))
 }
 
 // setLower makes a distance the lower bound of row i in group g.

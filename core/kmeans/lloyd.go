@@ -85,7 +85,7 @@ func (l *lloyd) run(ctx context.Context) error {
 		settling := l.iters > 0 && len(l.sums.changed) < l.x.Len()/settlingShare
 		if settling && l.bounds == nil && !l.plain {
 			giveBack(l.x)
-			l.bounds = newBounds(l.x, l.centroids, l.center, l.spread)
+			l.bounds = newBounds(l.x, l.centroids, l.moved, l.center, l.spread)
 		}
 		if err := l.assign(ctx); err != nil {
 			return err

@@ -12,6 +12,7 @@ const (
 	taskRows  = 512   // rows one goroutine takes at a time where the order does not matter
 
 	taskCentroids = 16 // the same of centroids
+	scatterParts  = 64 // of the rows, each with sums of its own; part of the definition of a fit, too
 
 	remakeEvery = 64 // sums are updated in place at most this often less one before they are remade
 )
@@ -192,21 +193,49 @@ func sumRows(ctx context.Context, x Rows, f func(i int, row []float32) float64) 
 }
 
 // scatterOf is the weighted sum of the squared distances of the rows to their mean, the sum of the weights, and the mean
-// rounded.
+// rounded. One reading of the rows does: squared distances to any point are those to the mean, and that of the mean for
+// each. The point is a row, of which the others are not far.
 func scatterOf(ctx context.Context, x Rows, weights []float64) (scatter, weight float64, center []float32, err error) {
-	s := newSums(1, x.Dim())
-	labels := make([]int32, x.Len())
-	if err := s.remake(ctx, x, weights, labels); err != nil {
+	dim, n := x.Dim(), x.Len()
+	first := 0
+	for weightOf(weights, first) == 0 {
+		first++
+	}
+	point := append([]float32(nil), x.Row(first, make([]float32, dim))...)
+	type part struct {
+		sums           []float64
+		square, weight float64
+	}
+	size := max(taskRows, (n+scatterParts-1)/scatterParts)
+	parts := make([]part, (n+size-1)/size)
+	scratch := x.Scratch(1)
+	err = par.Chunks(ctx, n, size, func(worker, lo, hi int) {
+		p := part{sums: make([]float64, dim)}
+		for i := lo; i < hi; i++ {
+			row, w := x.Row(i, scratch[worker]), weightOf(weights, i)
+			f32.Add64(p.sums, row, w)
+			p.square += float64(sqDist(row, point) * w)
+			p.weight += w
+		}
+		parts[lo/size] = p
+	})
+	if err != nil {
 		return 0, 0, nil, err
 	}
-	mean := s.rows
-	center = make([]float32, len(mean))
+	mean := make([]float64, dim)
+	for _, p := range parts {
+		scatter += p.square
+		weight += p.weight
+		for c, v := range p.sums {
+			mean[c] += v
+		}
+	}
+	center = make([]float32, dim)
 	for c := range mean {
-		mean[c] /= s.weight[0]
+		mean[c] /= weight
 		center[c] = float32(mean[c])
 	}
-	scatter, err = sumRows(ctx, x, func(i int, row []float32) float64 { return float64(sqDist(row, mean) * weightOf(weights, i)) })
-	return scatter, s.weight[0], center, err
+	return max(0, scatter-float64(sqDist(point, mean)*weight)), weight, center, nil
 }
 
 // sqDist is the squared distance of x and y in float64, for sums over rows. It keeps four sums: one would wait for itself.
