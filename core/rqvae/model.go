@@ -144,7 +144,7 @@ func (m *Model) blocks(ctx context.Context, rows, most int, fn func(lo, hi int, 
 
 // latents returns the latents of rows, which hold until a and b are used again. first numbers the rows in errors.
 func (m *Model) latents(x core.Matrix, first int, a, b []float32) (core.Matrix, error) {
-	if i := f32.NotFinite(x.Data); i >= 0 {
+	if i := notFinite(x.Data); i >= 0 {
 		return core.Matrix{}, fmt.Errorf("rqvae: %w: row %d; remove or impute such rows", core.ErrNotFinite, first+i/x.Cols)
 	}
 	if in := m.weights.input; in != nil {
@@ -156,7 +156,7 @@ func (m *Model) latents(x core.Matrix, first int, a, b []float32) (core.Matrix, 
 	if m.weights.shape.Plus {
 		f32.Add(z.Data, x.Data)
 	}
-	if i := f32.NotFinite(z.Data); i >= 0 {
+	if i := notFinite(z.Data); i >= 0 {
 		return z, fmt.Errorf("rqvae: %w: the latent of row %d; scale rows as those of the training", core.ErrNotFinite, first+i/z.Cols)
 	}
 	return z, nil
@@ -211,11 +211,11 @@ func (m *Model) EncodeBlocks(ctx context.Context, x core.Matrix, dst core.Codes,
 		if err != nil {
 			return err
 		}
-		for l, book := range m.weights.books {
-			if err := nearest(ctx, m.search[l], z, dst.Data[lo*dst.Levels+l:], dst.Levels); err != nil {
-				return err
-			}
-			subtract(ctx, z, book, dst.Data[lo*dst.Levels+l:], dst.Levels)
+		err = par.Chunks(ctx, z.Rows, taskRows, func(_, i, j int) {
+			m.quantize(z.Slice(i, j), dst.Data[(lo+i)*dst.Levels:(lo+j)*dst.Levels])
+		})
+		if err != nil {
+			return err
 		}
 		if progress != nil {
 			progress(hi)
@@ -224,21 +224,16 @@ func (m *Model) EncodeBlocks(ctx context.Context, x core.Matrix, dst core.Codes,
 	})
 }
 
-// nearest writes the code of row i of z to codes[i*stride].
-func nearest(ctx context.Context, search *f32.Codebook, z core.Matrix, codes []int32, stride int) error {
-	return par.Chunks(ctx, z.Rows, taskRows, func(_, lo, hi int) {
-		var labels [taskRows]int32
-		search.Nearest(labels[:hi-lo], z.Slice(lo, hi).Data)
-		for i, k := range labels[:hi-lo] {
-			codes[(lo+i)*stride] = k
+// quantize writes the codes of the latents z, at most taskRows of them, and leaves in z what the levels left over.
+func (m *Model) quantize(z core.Matrix, codes []int32) {
+	var labels [taskRows]int32
+	levels := len(m.search)
+	for l, book := range m.weights.books {
+		m.search[l].Nearest(labels[:z.Rows], z.Data)
+		for i, k := range labels[:z.Rows] {
+			codes[i*levels+l] = k
+			f32.Sub(z.Row(i), book.Row(int(k)))
 		}
-	})
-}
-
-// subtract takes from each row of z the vector that its code names.
-func subtract(ctx context.Context, z, book core.Matrix, codes []int32, stride int) {
-	for i := range z.Rows {
-		f32.Sub(z.Row(i), book.Row(int(codes[i*stride])))
 	}
 }
 

@@ -28,10 +28,32 @@ func parallelSum(n, part int, fn func(lo, hi int) float64) float64 {
 	return s
 }
 
+// notFinite is f32.NotFinite of many values.
+func notFinite(x []float32) int {
+	at := make([]int, (len(x)+partValues-1)/partValues)
+	parallel(len(x), partValues, func(lo, hi int) { at[lo/partValues] = f32.NotFinite(x[lo:hi]) })
+	for part, i := range at {
+		if i >= 0 {
+			return part*partValues + i
+		}
+	}
+	return -1
+}
+
 const (
 	partValues  = 1 << 14 // values of an array that one task takes
 	partColumns = 64
+	partRows    = 64
 )
+
+// ones are weights of as many rows.
+var ones = func() []float64 {
+	w := make([]float64, partRows)
+	for i := range w {
+		w[i] = 1
+	}
+	return w
+}()
 
 func matrix(rows, cols int) tensor.Shape { return tensor.Shape{rows, cols} }
 
@@ -44,10 +66,13 @@ func (g *graph) linear(x, w, bias *gorgonia.Node, relu bool) *gorgonia.Node {
 			f32.Gemm(f32.NewDense(rows, out, dst), f32.NewDense(rows, in, v[0]), f32.NewDense(out, in, v[1]).T(), f32.Then{Bias: v[2], ReLU: relu, Zeros: true})
 		},
 		backward: func(n gorgonia.Nodes, y, grad *gorgonia.Node) gorgonia.Nodes {
+			var sums *gorgonia.Node
 			if relu {
-				grad = g.whereOn(grad, y)
+				grad, sums = g.whereOn(grad, y)
+			} else {
+				sums = g.columnSums(grad)
 			}
-			return gorgonia.Nodes{g.times(grad, n[1]), g.timesT(grad, n[0]), g.columnSums(grad)}
+			return gorgonia.Nodes{g.times(grad, n[1]), g.timesT(grad, n[0]), sums}
 		},
 	}, x, w, bias)
 }
@@ -68,34 +93,69 @@ func (g *graph) timesT(a, b *gorgonia.Node) *gorgonia.Node {
 	}}, a, b)
 }
 
+// totals are float64 sums of the columns of a matrix, of so many rows each, always the same ones.
+type totals struct {
+	cols int
+	sums [][]float64
+}
+
+func newTotals(rows, cols int) *totals {
+	t := &totals{cols: cols, sums: make([][]float64, (rows+partRows-1)/partRows)}
+	for i := range t.sums {
+		t.sums[i] = make([]float64, cols)
+	}
+	return t
+}
+
+// add takes rows lo to hi of x, a part.
+func (t *totals) add(x []float32, lo, hi int) {
+	s := t.sums[lo/partRows]
+	clear(s)
+	f32.AddRows64(s, x[lo*t.cols:hi*t.cols], t.cols, ones[:hi-lo])
+}
+
+// write adds up the parts, in their order.
+func (t *totals) write(dst []float32) {
+	for j := range dst {
+		var s float64
+		for _, part := range t.sums {
+			s += part[j]
+		}
+		dst[j] = float32(s)
+	}
+}
+
 // columnSums adds up the rows of a.
 func (g *graph) columnSums(a *gorgonia.Node) *gorgonia.Node {
-	cols := a.Shape()[1]
+	rows, cols := a.Shape()[0], a.Shape()[1]
+	t := newTotals(rows, cols)
 	return g.apply(op{name: "columnSums", shape: tensor.Shape{cols}, over: -1, forward: func(dst []float32, v [][]float32) {
-		sums := make([]float64, cols)
-		eachColumn(v[0], cols, func(lo, hi, _ int, row []float32) { f32.Add64(sums[lo:hi], row, 1) })
-		for j, s := range sums {
-			dst[j] = float32(s)
-		}
+		parallel(rows, partRows, func(lo, hi int) { t.add(v[0], lo, hi) })
+		t.write(dst)
 	}}, a)
 }
 
 // eachColumn calls fn with all rows in order, cut to columns lo to hi, on a goroutine for each cut.
 func eachColumn(x []float32, cols int, fn func(lo, hi, row int, values []float32)) {
-	parallel(cols, partColumns, func(lo, hi int) {
+	parallel(cols, min(partColumns, max(16, cols/4)), func(lo, hi int) {
 		for i, row := 0, x; len(row) > 0; i, row = i+1, row[cols:] {
 			fn(lo, hi, i, row[lo:hi])
 		}
 	})
 }
 
-// whereOn is grad where y, what a ReLU gave, is above 0, and 0 elsewhere.
-func (g *graph) whereOn(grad, y *gorgonia.Node) *gorgonia.Node {
-	return g.apply(op{name: "whereOn", shape: y.Shape(), over: 0, forward: func(dst []float32, v [][]float32) {
-		parallel(len(dst), partValues, func(lo, hi int) {
-			f32.WhereOn(dst[lo:hi], v[0][lo:hi], v[1][lo:hi])
+// whereOn is grad where y, what a ReLU gave, is above 0, and 0 elsewhere, and the sums of its columns.
+func (g *graph) whereOn(grad, y *gorgonia.Node) (on, sums *gorgonia.Node) {
+	rows, cols := y.Shape()[0], y.Shape()[1]
+	t := newTotals(rows, cols)
+	on = g.apply(op{name: "whereOn", shape: y.Shape(), over: 0, forward: func(dst []float32, v [][]float32) {
+		parallel(rows, partRows, func(lo, hi int) {
+			f32.WhereOn(dst[lo*cols:hi*cols], v[0][lo*cols:], v[1][lo*cols:])
+			t.add(dst, lo, hi)
 		})
 	}}, grad, y)
+	sums = g.apply(op{name: "columnSums", shape: tensor.Shape{cols}, over: -1, forward: func(dst []float32, _ [][]float32) { t.write(dst) }}, on)
+	return on, sums
 }
 
 // dropout sets a share of x to 0 and scales the rest up to the same mean (Srivastava et al., JMLR 15, 2014). Which, is drawn
@@ -164,8 +224,7 @@ func (g *graph) norm(x, gain, shift *gorgonia.Node, n *norm) *gorgonia.Node {
 			})
 		},
 		backward: func(in gorgonia.Nodes, y, grad *gorgonia.Node) gorgonia.Nodes {
-			grad = g.whereOn(grad, y)
-			shiftGrad := g.columnSums(grad)
+			grad, shiftGrad := g.whereOn(grad, y)
 			gainGrad := g.apply(op{name: "normGainGrad", shape: gain.Shape(), over: -1, forward: func(dst []float32, v [][]float32) {
 				sums := make([]float64, cols)
 				eachColumn(v[0], cols, func(lo, hi, i int, row []float32) {

@@ -50,14 +50,25 @@ func (q *quantizer) assign(l int, z core.Matrix, codes []int32) error {
 	if q.epsilons != nil && q.epsilons[l] > 0 {
 		return q.solver.AssignRows(q.ctx, codes, z, book, sinkhorn.Params{Epsilon: q.epsilons[l], MaxIter: q.iters})
 	}
-	q.search[l].Set(book.Data, book.Rows, book.Cols)
-	return nearest(q.ctx, q.search[l], z, codes, 1)
+	if q.begin != nil {
+		q.search[l].Set(book.Data, book.Rows, book.Cols)
+	}
+	return par.Chunks(q.ctx, z.Rows, taskRows, func(_, lo, hi int) {
+		q.search[l].Nearest(codes[lo:hi], z.Slice(lo, hi).Data)
+	})
 }
 
 // run quantizes z level by level and writes the sum of the chosen vectors to dst.
 func (q *quantizer) run(dst, z core.Matrix) {
 	clear(dst.Data)
 	deep := q.depths(z.Rows)
+	if q.begin == nil {
+		parallel(len(q.books), 1, func(l, _ int) {
+			if q.epsilons == nil || q.epsilons[l] <= 0 {
+				q.search[l].Set(q.books[l].Data, q.books[l].Rows, q.books[l].Cols)
+			}
+		})
+	}
 	for l, book := range q.books {
 		if q.err == nil && deep != nil {
 			q.err = q.assignDeep(l, z, deep)

@@ -12,7 +12,6 @@ import (
 	"gorgonia.org/gorgonia"
 
 	"github.com/semantic-id/semantic-id/core"
-	"github.com/semantic-id/semantic-id/core/internal/f32"
 	"github.com/semantic-id/semantic-id/core/internal/fault"
 	"github.com/semantic-id/semantic-id/core/kmeans"
 )
@@ -213,7 +212,7 @@ func (b *batch) notFinite() string {
 		return fmt.Sprintf("the loss is %g", v)
 	}
 	for _, g := range b.grads {
-		if i := f32.NotFinite(g); i >= 0 {
+		if i := notFinite(g); i >= 0 {
 			return fmt.Sprintf("a gradient is %g", g[i])
 		}
 	}

@@ -17,7 +17,7 @@ const (
 	sparsePanels = 4        // of b's columns that a list is read for: their sums are eight registers
 	sparseRows   = 128      // of c that one task takes
 	sparsePiece  = 16       // a list is of so many columns, or a multiple
-	sparseEvery  = 32       // one row in so many is looked at for its zeros
+	sparseSample = 16       // rows are looked at for their zeros
 )
 
 // sparseShare is the largest share of values that are not 0 at which leaving out the others gains.
@@ -33,7 +33,7 @@ func share(d Dense) float64 {
 		rows, cols = cols, rows
 	}
 	n, all := 0, 0
-	for i := 0; i < rows; i += sparseEvery {
+	for i := 0; i < rows; i += ceil(rows, sparseSample) {
 		for _, v := range d.Data[i*d.Stride:][:cols] {
 			if v != 0 {
 				n++
