@@ -183,7 +183,7 @@ func (p Params) check(rows int) error {
 	case !finite(p.MaxNorm):
 		return badParam("MaxNorm is %g, want a number >= 0", p.MaxNorm)
 	case !(p.EMA >= 0 && p.EMA < 1):
-		return badParam("EMA is %g, want a number from 0, for none, to below 1, such as 0.99", p.EMA)
+		return badParam("EMA is %g, want a number from 0, for none, to below 1, such as 0.9", p.EMA)
 	case p.Normalize < AsTheyAre || p.Normalize > AllColumns:
 		return badParam("unknown normalization %d", p.Normalize)
 	case !(p.LevelDropout >= 0 && p.LevelDropout <= 1):

@@ -112,17 +112,18 @@ class RQVAE(Estimator):
         ``kmeans_init=True`` with it: code vectors that gradients move do not keep up with the latents then, and ones
         near 0 let little of the gradient through.
     ema_decay : float, default=None
-        Keep each code vector as the running mean of what chose it, which keeps this share at each step, 0.99 say,
+        Keep each code vector as the running mean of what chose it, which keeps this share at each step, 0.9 say,
         instead of moving it by gradients (van den Oord et al., NeurIPS 2017): for codebooks that lag behind the latents
         at a small `lr`, or jump about at a large one. `beta` alone then weighs the quantizer's loss.
     level_dropout : float, default=0.0
         Share of each batch that goes through a number of the first levels, drawn anew for each embedding and step, and
-        not through the others (Zeghidour et al., SoundStream, 2022): for ids of which prefixes are decoded alone. All
-        levels together leave over some more then.
+        not through the others (Zeghidour et al., SoundStream, 2022): for ids of which prefixes are decoded alone, at a
+        small cost to all levels together. Best with `ema_decay`.
     normalize_input : {"columns", "all"}, default=None
         Train on embeddings less their columns' means, each column divided by its standard deviation ("columns": for
         columns in units of their own), or all by the root of their mean variance ("all": for embeddings whose values
-        are far from 1 or whose means are far from 0; distances keep their proportions). The model keeps means and
+        are far from 1 or whose means are far from 0; distances keep their proportions). Best with ``ema_decay=0.9``,
+        as steps of `lr` are small for code vectors on that scale, and `restart_dead`. The model keeps means and
         scales: `encode` takes embeddings as they are, `decode` returns such, and codebooks to begin with are of such.
 
     Attributes
@@ -388,7 +389,7 @@ class RQVAE(Estimator):
         if self.ema_decay is not None:
             settings["ema_decay"] = check_float("ema_decay", self.ema_decay, 0)
             if not 0 < settings["ema_decay"] < 1:
-                raise ValueError(f"ema_decay={self.ema_decay!r}: want a number between 0 and 1, such as 0.99, or None")
+                raise ValueError(f"ema_decay={self.ema_decay!r}: want a number between 0 and 1, such as 0.9, or None")
         if self.normalize_input is not None:
             settings["normalize_input"] = check_choice("normalize_input", self.normalize_input, ("columns", "all"))
         if settings["level_dropout"] > 1:
