@@ -2,6 +2,7 @@
 # make test    all tests and checks, as CI runs them
 # make bench   speed and quality beside the alternatives
 # make crash-test  writers of ids killed 200 times: make test does it 8 times
+# make notebooks   runs notebooks/ and keeps what they show in them
 # make libsemanticid, make wheel, make lint, make clean
 #
 # Tests of PostgreSQL need its programs and a server: python3 tools/postgres.py make test runs one beside them.
@@ -20,7 +21,7 @@ SOURCES := $(shell find core capi python tools -type f \
 	! -path '*/_gopy/*' ! -path '*/__pycache__/*' ! -path '*.egg-info/*' ! -name '*_test.go' ! -path '*/testdata/*') \
 	go.mod $(wildcard go.sum) pyproject.toml setup.py
 
-.PHONY: demo test lint generated test-go test-py crash-test bench libsemanticid wheel clean
+.PHONY: demo test lint generated test-go test-py crash-test bench notebooks libsemanticid wheel clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -79,6 +80,9 @@ crash-test: $(VENV)/.test
 
 bench: $(VENV)/.test $(VENV)/.go
 	$(GO) $(BIN)/python benchmarks/run.py
+
+notebooks: $(VENV)/.test
+	$(BIN)/python tools/notebooks.py
 
 # build/libsemanticid.so and build/semantic_id.h
 libsemanticid: $(VENV)/.made
