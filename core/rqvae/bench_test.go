@@ -39,3 +39,15 @@ func BenchmarkEncode(b *testing.B) {
 	}
 	b.ReportMetric(8192*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 }
+
+func BenchmarkEncodeOne(b *testing.B) {
+	w := newWeights(DefaultParams(768).Shape)
+	w.start(nil, 1)
+	m := newModel(w)
+	x, codes := core.Matrix{Rows: 1, Cols: 768, Data: normals(1, 768)}, core.NewCodes(1, 4)
+	for b.Loop() {
+		if err := m.Encode(context.Background(), x, codes); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

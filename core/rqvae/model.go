@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/semantic-id/semantic-id/core"
 	"github.com/semantic-id/semantic-id/core/internal/f32"
@@ -86,11 +87,11 @@ func checked(w *weights) (*Model, error) {
 func newModel(w *weights) *Model {
 	m := &Model{params: DefaultParams(w.shape.InDim), weights: w, width: w.shape.EDim}
 	for _, l := range w.encoder {
-		m.encoder = append(m.encoder, l.folded())
+		m.encoder = append(m.encoder, l.ready())
 		m.width = max(m.width, l.in, l.out)
 	}
 	for _, l := range w.decoder {
-		m.decoder = append(m.decoder, l.folded())
+		m.decoder = append(m.decoder, l.ready())
 	}
 	for _, b := range w.books {
 		m.search = append(m.search, f32.NewCodebook(b.Data, b.Rows, b.Cols))
@@ -114,12 +115,27 @@ func (m *Model) Clusters() []int { return m.weights.shape.Clusters }
 // Books returns the codebooks, coarse level first. They are the model's own: read, do not write.
 func (m *Model) Books() []core.Matrix { return m.weights.books }
 
+// ready returns the layer as models use it.
+func (l layer) ready() layer {
+	l = l.folded()
+	l.packed = sync.OnceValue(func() *f32.Packed { return f32.Pack(f32.NewDense(l.out, l.in, l.w).T()) })
+	return l
+}
+
+// fewRows go through the layers faster with packed weights; more may have zeros to leave out.
+const fewRows = 16
+
 // through returns what layers make of rows, in a or b.
 func through(layers []layer, rows int, x, a, b []float32) []float32 {
 	for _, l := range layers {
-		y := a[:rows*l.out]
-		f32.Gemm(f32.NewDense(rows, l.out, y), f32.NewDense(rows, l.in, x), f32.NewDense(l.out, l.in, l.w).T(), f32.Then{Bias: l.bias, ReLU: l.relu, Zeros: true})
-		x, a, b = y, b, a
+		y := f32.NewDense(rows, l.out, a[:rows*l.out])
+		then := f32.Then{Bias: l.bias, ReLU: l.relu, Zeros: true}
+		if in := f32.NewDense(rows, l.in, x); rows < fewRows {
+			l.packed().Gemm(y, in, then)
+		} else {
+			f32.Gemm(y, in, f32.NewDense(l.out, l.in, l.w).T(), then)
+		}
+		x, a, b = y.Data, b, a
 	}
 	return x
 }

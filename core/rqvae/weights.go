@@ -39,6 +39,8 @@ type layer struct {
 	bias    []float32
 	norm    *norm
 	relu    bool
+
+	packed func() *f32.Packed // of a model: its transposed weights, made ready when first asked for
 }
 
 // weights are all arrays of a model, by their use and by their names.

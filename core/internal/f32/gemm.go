@@ -55,7 +55,10 @@ type Then struct {
 // Every element is one chain of fused multiply-adds in float32 over a's columns in order, from 0 or from what was there;
 // then what then says. So the bits are the same at any CPU level, on any number of threads (par.Threads), and for one
 // row alone or among others. Only the sign and payload of a NaN may differ. It panics on shapes that do not fit.
-func Gemm(c, a, b Dense, then Then) {
+func Gemm(c, a, b Dense, then Then) { multiply(c, a, b, nil, then) }
+
+// multiply is Gemm, with what a Packed of b holds, or nil.
+func multiply(c, a, b Dense, packed []float32, then Then) {
 	c.check("c")
 	a.check("a")
 	b.check("b")
@@ -67,7 +70,7 @@ func Gemm(c, a, b Dense, then Then) {
 	if m == 0 || n == 0 {
 		return
 	}
-	if then.Zeros && sparseGemm(c, a, b, then) {
+	if then.Zeros && packed == nil && sparseGemm(c, a, b, then) {
 		return
 	}
 	l := cpu.Use()
@@ -78,7 +81,7 @@ func Gemm(c, a, b Dense, then Then) {
 		g := gemms.Get().(*gemm)
 		defer gemms.Put(g)
 		i, j := t/across*rows, t%across*cols
-		g.run(l, c, a, b, i, min(m, i+rows), j, min(n, j+cols), then)
+		g.run(l, c, a, b, packed, i, min(m, i+rows), j, min(n, j+cols), then)
 	})
 }
 
@@ -132,7 +135,7 @@ var gemms = sync.Pool{New: func() any {
 }}
 
 // run works on rows i0 to i1 and columns j0 to j1 of c.
-func (g *gemm) run(l cpu.Level, c, a, b Dense, i0, i1, j0, j1 int, then Then) {
+func (g *gemm) run(l cpu.Level, c, a, b Dense, packed []float32, i0, i1, j0, j1 int, then Then) {
 	lanes, k := shapes[l].lanes, a.Cols
 	for ; j0 < j1; j0 += gemmWidth {
 		cols := min(gemmWidth, j1-j0)
@@ -140,10 +143,15 @@ func (g *gemm) run(l cpu.Level, c, a, b Dense, i0, i1, j0, j1 int, then Then) {
 			g.bias = resize(g.bias, ceil(cols, lanes)*lanes)
 			clear(g.bias[copy(g.bias, then.Bias[j0:j0+cols]):])
 		}
-		depth := max(1, ceil(k, max(1, ceil(k, gemmDepth))))
+		depth := blockDepth(k)
 		for p := 0; p == 0 || p < k; p += depth {
 			depth := min(depth, k-p)
-			g.packB(l, g.b, b, p, depth, j0, cols)
+			block := g.b
+			if packed != nil {
+				block = packed[p*ceil(b.Cols, lanes)*lanes+j0*depth:]
+			} else {
+				g.packB(l, block, b, p, depth, j0, cols)
+			}
 			for i := i0; i < i1; i += gemmHeight / shapes[l].sizes[0] * shapes[l].sizes[0] {
 				end := min(i1, i+gemmHeight/shapes[l].sizes[0]*shapes[l].sizes[0])
 				g.packA(l, a, i, end, p, depth)
@@ -154,10 +162,44 @@ func (g *gemm) run(l cpu.Level, c, a, b Dense, i0, i1, j0, j1 int, then Then) {
 						t.bias = g.bias
 					}
 				}
-				g.tiles(l, c, a, p, i, end, j0, cols, t)
+				g.tiles(l, c, a, block, p, i, end, j0, cols, t)
 			}
 		}
 	}
+}
+
+// blockDepth is how many of b's k rows are in a block.
+func blockDepth(k int) int { return max(1, ceil(k, max(1, ceil(k, gemmDepth)))) }
+
+// Packed is a right factor laid out once as products read it, for those of few rows, which else take longer to lay it out
+// than to multiply.
+type Packed struct {
+	b     Dense
+	level cpu.Level
+	data  []float32 // blocks of panels
+}
+
+// Pack returns b made ready. b must not change while that is in use.
+func Pack(b Dense) *Packed {
+	b.check("b")
+	l := cpu.Use()
+	lanes, depth := shapes[l].lanes, blockDepth(b.Rows)
+	p := &Packed{b, l, aligned(b.Rows * ceil(b.Cols, lanes) * lanes)}
+	g := gemms.Get().(*gemm)
+	defer gemms.Put(g)
+	for i := 0; i < b.Rows && b.Cols > 0; i += depth {
+		g.packB(l, p.data[i*ceil(b.Cols, lanes)*lanes:], b, i, min(depth, b.Rows-i), 0, b.Cols)
+	}
+	return p
+}
+
+// Gemm is Gemm with p as b, to the bit.
+func (p *Packed) Gemm(c, a Dense, then Then) {
+	if p.level != cpu.Use() || len(p.data) == 0 {
+		Gemm(c, a, p.b, then)
+		return
+	}
+	multiply(c, a, p.b, p.data, then)
 }
 
 // tileOf is what the tiles of one block have in common.
@@ -249,8 +291,8 @@ func (g *gemm) packA(l cpu.Level, a Dense, i, end, p, depth int) {
 	}
 }
 
-// tiles works through a block: a and b are packed.
-func (g *gemm) tiles(l cpu.Level, c, a Dense, p, i, end, j, cols int, t tileOf) {
+// tiles works through a block: a is packed, and b in block.
+func (g *gemm) tiles(l cpu.Level, c, a Dense, block []float32, p, i, end, j, cols int, t tileOf) {
 	lanes := shapes[l].lanes
 	at := g.a
 	for i < end {
@@ -267,7 +309,7 @@ func (g *gemm) tiles(l cpu.Level, c, a Dense, p, i, end, j, cols int, t tileOf) 
 			at = at[rows*row:]
 		}
 		for q := 0; q < cols; q += lanes {
-			panel := g.b[q*t.depth:]
+			panel := block[q*t.depth:]
 			t := t
 			if t.bias != nil {
 				t.bias = t.bias[q:]
