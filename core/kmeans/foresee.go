@@ -50,7 +50,7 @@ func StartWork(rows, dim, k int) float64 {
 		visit = 3   // for each row and centroid of an iteration in a subspace
 	)
 	d, c := float64(dim), float64(k)
-	work := seed * c * seedsOf(rows, k)
+	work := seed * c * float64(seedsOf(rows, dim, k, rows < exchangeBelow*k))
 	if rows >= exchangeBelow*k && dim >= progressDim {
 		widest := 0.0
 		for s := smallestDim; s <= min(largestDim, dim/2); s *= 2 {
@@ -62,16 +62,15 @@ func StartWork(rows, dim, k int) float64 {
 	return work
 }
 
-// sampledOf is how many rows the start looks at, seedsOf how many of them k-means++ does.
+// sampledOf is how many rows the start looks at.
 func sampledOf(rows, k int) float64 { return float64(min(rows, max(startRows*k, 4096))) }
-func seedsOf(rows, k int) float64   { return float64(min(rows, max(seedRows*k, 4096))) }
 
 // startMemory is what a starter holds, and what it leaves behind until that is given back.
 func startMemory(rows, dim, k int) float64 {
 	n, d, sampled := float64(rows), float64(dim), sampledOf(rows, k)
 	bytes, seeded := 0.0, dim // the columns that k-means++ works on
 	switch {
-	case rows < exchangeBelow*k && dim > 2*sketchDim:
+	case sketched(dim, rows < exchangeBelow*k):
 		seeded = sketchDim
 		bytes = 4 * sketchDim * sampled
 	case rows >= exchangeBelow*k && dim >= progressDim:
@@ -84,5 +83,5 @@ func startMemory(rows, dim, k int) float64 {
 	if seeded < dim && sampled < n {
 		bytes += 4 * d * sampled
 	}
-	return bytes + seedsOf(rows, k)*float64(8*seeded+4*candidates(k)+40) // rows as they are and as the kernels want them, scores
+	return bytes + float64(seedsOf(rows, dim, k, rows < exchangeBelow*k))*float64(8*seeded+4*candidates(k)+40) // rows as they are and as the kernels want them, scores
 }

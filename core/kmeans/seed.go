@@ -11,15 +11,27 @@ import (
 	"github.com/semantic-id/semantic-id/core/internal/par"
 )
 
-// seedRows is how many rows a centroid k-means++ looks at; it samples that many when there are more.
-const seedRows = 16
+const (
+	seedRows    = 16   // rows a centroid that k-means++ looks at, when there are more, and
+	seedLeast   = 4096 // so many at least, or
+	sketchLeast = 1024 // of a sketch: with all 3,686 embeddings fits in 32 to 128 clusters end no lower
+)
 
-// plusPlus picks k of the rows as first centroids by greedy k-means++: each next one is the best of 2+ln k rows drawn with
-// a chance proportional to weight × squared distance to the nearest centroid so far. When no row is left at a distance
-// (fewer distinct rows than k), the lowest rows not yet taken fill up.
-func plusPlus(ctx context.Context, all Rows, weights []float64, k int, seed uint64) (core.Matrix, error) {
+// seedsOf is how many of the rows k-means++ looks at.
+func seedsOf(rows, dim, k int, few bool) int {
+	least := seedLeast
+	if sketched(dim, few) {
+		least = sketchLeast
+	}
+	return min(rows, max(seedRows*k, least))
+}
+
+// plusPlus picks k of the rows, of a sample of so many seeds, as first centroids by greedy k-means++: each next one is the
+// best of 2+ln k rows drawn with a chance proportional to weight × squared distance to the nearest centroid so far. When no
+// row is left at a distance (fewer distinct rows than k), the lowest rows not yet taken fill up.
+func plusPlus(ctx context.Context, all Rows, weights []float64, k, seeds int, seed uint64) (core.Matrix, error) {
 	rng := rand.New(rand.NewPCG(seed, 0x736565642d726f77))
-	rows := sampleRows(all.Len(), max(seedRows*k, 4096), rng)
+	rows := sampleRows(all.Len(), seeds, rng)
 	n := len(rows)
 	x, err := all.gather(ctx, rows)
 	if err != nil {

@@ -34,7 +34,8 @@ const (
 type sized struct {
 	x        Rows
 	sizes    transport.Sizes
-	few      bool // few rows a centroid
+	few      bool      // few rows a centroid
+	center   []float32 // the mean of the rows
 	maxIter  int
 	tol      float64 // of the summed squared shift
 	stall    float64 // of what an iteration takes from the inertia, as a share of it; 0: that ends nothing
@@ -52,7 +53,7 @@ type sized struct {
 
 func (f *fit) runSized(ctx context.Context, first core.Matrix) (*Result, error) {
 	s := &sized{
-		x: f.x, sizes: f.Sizes, few: f.few, maxIter: f.MaxIter, tol: f.Tol * f.variance, stall: stallShare * f.Tol,
+		x: f.x, sizes: f.Sizes, few: f.few, center: f.center, maxIter: f.MaxIter, tol: f.Tol * f.variance, stall: stallShare * f.Tol,
 		scatter: f.scatter, progress: f.progress, centroids: first,
 	}
 	if err := s.run(ctx); err != nil {
@@ -72,7 +73,7 @@ func (s *sized) run(ctx context.Context) error {
 	if s.few {
 		over = min(fewOver, s.maxIter/2)
 		if over > 0 && transport.RoughFits(s.x.Len(), s.centroids.Rows) {
-			s.rough = transport.NewRough(s.x, s.sizes)
+			s.rough = transport.NewRough(s.x, s.center, s.sizes)
 		}
 	}
 	if err := s.assign(ctx, true); err != nil {

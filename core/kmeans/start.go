@@ -28,18 +28,16 @@ type starter struct {
 	x       Rows
 	weights []float64
 	k       int
+	seeds   int           // rows that k-means++ looks at
 	stages  []core.Matrix // the rows in each subspace
 	spread  float64
 	iters   int // Lloyd iterations in each
 }
 
 func newStarter(ctx context.Context, x Rows, weights []float64, k int, few bool, spread float64, seed uint64) (*starter, error) {
-	s := &starter{x: x, weights: weights, k: k, spread: spread}
+	s := &starter{x: x, weights: weights, k: k, seeds: seedsOf(x.Len(), x.Dim(), k, few), spread: spread}
 	rng := rand.New(rand.NewPCG(seed, 0x7375627370616365))
-	if few {
-		if x.Dim() <= 2*sketchDim {
-			return s, nil
-		}
+	if sketched(x.Dim(), few) {
 		if err := s.sample(ctx, max(startRows*k, 4096), rng); err != nil {
 			return nil, err
 		}
@@ -47,10 +45,10 @@ func newStarter(ctx context.Context, x Rows, weights []float64, k int, few bool,
 		s.stages = []core.Matrix{stage}
 		return s, err
 	}
-	s.iters = stageIters
-	if x.Dim() < progressDim || k < 2 {
+	if few || x.Dim() < progressDim || k < 2 {
 		return s, nil
 	}
+	s.iters = stageIters
 	var dims []int
 	for d := smallestDim; d <= min(largestDim, x.Dim()/2); d *= 2 {
 		dims = append(dims, d)
@@ -65,6 +63,9 @@ func newStarter(ctx context.Context, x Rows, weights []float64, k int, few bool,
 	s.stages, err = project(ctx, s.x, basis, dims)
 	return s, err
 }
+
+// sketched tells whether k-means++ works on a sketch: in wide data, of few rows a centroid.
+func sketched(dim int, few bool) bool { return few && dim > 2*sketchDim }
 
 // sample keeps n of the rows, when there are more.
 func (s *starter) sample(ctx context.Context, n int, rng *rand.Rand) error {
@@ -88,9 +89,9 @@ func (s *starter) sample(ctx context.Context, n int, rng *rand.Rand) error {
 // centroids returns k first centroids.
 func (s *starter) centroids(ctx context.Context, seed uint64) (core.Matrix, error) {
 	if s.stages == nil {
-		return plusPlus(ctx, s.x, s.weights, s.k, seed)
+		return plusPlus(ctx, s.x, s.weights, s.k, s.seeds, seed)
 	}
-	c, err := plusPlus(ctx, RowsOf(s.stages[0]), s.weights, s.k, seed)
+	c, err := plusPlus(ctx, RowsOf(s.stages[0]), s.weights, s.k, s.seeds, seed)
 	if err != nil {
 		return c, err
 	}

@@ -11,26 +11,33 @@ import (
 )
 
 const (
-	roughProducts = 1 << 24 // 64 MiB
-	roughRows     = 4096    // rows multiplied at a time
-	lookRows      = 512     // rows that a goroutine looks at at a time
-	roughShare    = 0.02    // of the rows that may be too many or too few; with fewer left nothing is gained
-	roughMost     = 0.06    // with more left than this share, Solve is to help
+	roughProducts = 1 << 24           // 64 MiB
+	roughRows     = 4096              // rows multiplied at a time in float32, or
+	byteRows      = 6 * f32.BytesStep // by a goroutine as bytes
+	byteLoss      = 1e-6              // of its squared distance to its centroid, what bytes may take from a row, an element
+	lookRows      = 512               // rows that a goroutine looks at at a time
+	roughShare    = 0.02              // of the rows that may be too many or too few; with fewer left nothing is gained
+	roughMost     = 0.06              // with more left than this share, Solve is to help
 )
 
 // Rough assigns rows to centroids nearly as Solve does with Distances, several times as fast: each goes where it is
-// cheapest, by distances in float32, at prices that leave the columns within a few hundredths of the rows that they are to
-// have. It is for centroids that are soon to move on, and begins with the prices of before. Equal input gives equal output
-// on any number of threads and every CPU.
+// cheapest, by distances of rows and centroids rounded to bytes or, where these tell too little, in float32, at prices that
+// leave the columns within a few hundredths of the rows that they are to have. It is for centroids that are soon to move
+// on, and begins with the prices of before. Equal input gives equal output on any number of threads and every CPU.
 type Rough struct {
 	rows     Rows
 	sizes    Sizes
 	prices   []float64
 	before   []float64 // the prices a time before, or nil
 	reach    float64   // by how much the difference of two prices last changed
-	norms    []float64 // |c|² of each centroid
-	stride   int       // from the products of one row to those of the next
-	products []float32 // of each row with each centroid
+	center   []float32
+	known    bool       // what follows
+	bytes    *f32.Bytes // the rows; nil: they are no good as such
+	square   float64    // the summed squared distances of the rows to the center, and
+	lost     float64    // what bytes take from these
+	norms    []float64  // |c|² of each centroid, less center if the rows are bytes
+	stride   int        // from the products of one row to those of the next
+	products []float32  // of each row with each centroid, likewise
 	scratch  []float32
 	balancer *balancer
 }
@@ -40,12 +47,13 @@ func RoughFits(rows, columns int) bool { return rows <= roughProducts/roughStrid
 
 func roughStride(columns int) int { return (columns + f32.Chunk - 1) / f32.Chunk * f32.Chunk }
 
-// NewRough refers to rows. The sizes must be such as Sizes.Check allows.
-func NewRough(rows Rows, s Sizes) *Rough {
+// NewRough refers to rows, and to a center, about their mean. The sizes must be such as Sizes.Check allows.
+func NewRough(rows Rows, center []float32, s Sizes) *Rough {
 	n, k := rows.Len(), len(s.Lower)
+	room := (n + f32.BytesStep - 1) / f32.BytesStep * f32.BytesStep
 	r := &Rough{
-		rows: rows, sizes: s.within(n), prices: make([]float64, k), norms: make([]float64, k),
-		stride: roughStride(k), products: make([]float32, n*roughStride(k)), scratch: make([]float32, min(n, roughRows)*rows.Dim()),
+		rows: rows, sizes: s.within(n), prices: make([]float64, k), center: center, norms: make([]float64, k),
+		stride: roughStride(k), products: make([]float32, room*roughStride(k)),
 	}
 	r.balancer = newBalancer(r.sizes, n, r.look)
 	for i := range n {
@@ -74,6 +82,11 @@ func (r *Rough) Assign(ctx context.Context, centroids core.Matrix) ([]int32, err
 			return nil, err
 		}
 	}
+	if r.bytes != nil && !r.tells() {
+		r.bytes, r.before = nil, nil
+		copy(r.prices, was)
+		return r.Assign(ctx, centroids) // in float32 from now on
+	}
 	columns := r.balancer.first
 	if surplus > int(roughMost*float64(n)) {
 		costs, err := Distances(r.rows, centroids)
@@ -96,6 +109,20 @@ func (r *Rough) Assign(ctx context.Context, centroids core.Matrix) ([]int32, err
 // multiply sets norms and products. It returns false if some are not finite.
 func (r *Rough) multiply(ctx context.Context, centroids core.Matrix) (bool, error) {
 	k, finite := centroids.Rows, true
+	if err := r.know(ctx); err != nil {
+		return false, err
+	}
+	if r.bytes != nil && !r.bytes.SetCentroids(r.norms, centroids.Data, k) {
+		r.bytes = nil
+	}
+	if r.bytes != nil {
+		return true, par.Chunks(ctx, r.rows.Len(), byteRows, func(_, lo, hi int) {
+			r.bytes.Products(r.products[lo*r.stride:], r.stride, lo, hi)
+		})
+	}
+	if r.scratch == nil {
+		r.scratch = make([]float32, min(r.rows.Len(), roughRows)*centroids.Cols)
+	}
 	for j := range k {
 		r.norms[j] = f32.SqNorm64(centroids.Row(j))
 		finite = finite && r.norms[j] <= math.MaxFloat32/4
@@ -112,6 +139,47 @@ func (r *Rough) multiply(ctx context.Context, centroids core.Matrix) (bool, erro
 		finite = finite && f32.NotFinite(products) < 0
 	}
 	return finite, nil
+}
+
+// know rounds the rows to bytes, where these tell enough of them.
+func (r *Rough) know(ctx context.Context) error {
+	n, dim := r.rows.Len(), r.rows.Dim()
+	if r.known || !f32.BytesFit(dim) {
+		return nil
+	}
+	bytes := f32.NewBytes(n, r.center)
+	squares, losses := make([]float64, (n+byteRows-1)/byteRows), make([]float64, (n+byteRows-1)/byteRows)
+	err := par.Chunks(ctx, n, byteRows, func(_, lo, hi int) {
+		row := make([]float32, dim)
+		for i := lo; i < hi; i++ {
+			copy(row, r.rows.Row(i, row))
+			square, lost := bytes.SetRow(i, row)
+			squares[lo/byteRows] += square
+			losses[lo/byteRows] += lost
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for c, square := range squares {
+		r.square += square
+		r.lost += losses[c]
+	}
+	r.known = true
+	if !math.IsNaN(r.square) {
+		r.bytes = bytes
+	}
+	return nil
+}
+
+// tells says whether bytes tell centroids apart at distances as they are: what they take from rows makes two squared
+// distances that differ as much as they are long differ by 0.3 % more or less.
+func (r *Rough) tells() bool {
+	cost := r.square
+	for i, j := range r.balancer.first {
+		cost += r.norms[j] - 2*float64(r.products[i*r.stride+int(j)])
+	}
+	return r.lost <= byteLoss*float64(r.rows.Dim())*cost
 }
 
 // look finds the two cheapest columns of each row, by (|c|² + price)/2 - x·c: half of what it costs, less half of |x|².

@@ -28,13 +28,27 @@ func surplusOf(columns []int32, s Sizes) int {
 	return max(many, few)
 }
 
+func meanOf(x core.Matrix) []float32 {
+	mean := make([]float32, x.Cols)
+	for i := range x.Rows {
+		for c, v := range x.Row(i) {
+			mean[c] += v / float32(x.Rows)
+		}
+	}
+	return mean
+}
+
 // TestRough lets centroids wander and wants each row where it is cheapest at the prices, columns about as full as they are
 // to be, and what it costs near the least.
 func TestRough(t *testing.T) {
-	for _, c := range []struct{ rows, cols, k int }{{3000, 24, 40}, {3000, 7, 1}, {2500, 40, 33}, {1500, 130, 100}, {400, 3, 2}} {
+	for _, c := range []struct{ rows, cols, k int }{{3000, 24, 40}, {3000, 7, 1}, {2500, 40, 33}, {1500, 130, 100}, {3000, 64, 50}, {400, 3, 2}} {
 		x, centroids := mixture(3, c.rows, c.cols, c.k)
 		for name, sizes := range map[string]Sizes{"balanced": Balanced(c.rows, c.k), "loose": Between(c.k, c.rows/c.k/2, c.rows/c.k*3/2+1)} {
-			r := NewRough(Stored(x), sizes)
+			r := NewRough(Stored(x), meanOf(x), sizes)
+			off := 1e-5 // of the distances
+			if f32.BytesFit(c.cols) {
+				off = 0.01
+			}
 			rng := rand.New(rand.NewPCG(4, 0))
 			for time := range 5 {
 				columns, err := r.Assign(context.Background(), centroids)
@@ -49,7 +63,7 @@ func TestRough(t *testing.T) {
 					own := f32.SqDist64(x.Row(i), centroids.Row(int(j)))
 					cost += own
 					for l := range c.k {
-						if d := f32.SqDist64(x.Row(i), centroids.Row(l)); d+r.prices[l] < own+r.prices[j]-1e-5*(1+own+d) {
+						if d := f32.SqDist64(x.Row(i), centroids.Row(l)); d+r.prices[l] < own+r.prices[j]-off*(1+own+d) {
 							t.Fatalf("%v %s, time %d, row %d: costs %g in column %d, %g in %d", c, name, time, i, own+r.prices[j], j, d+r.prices[l], l)
 						}
 					}
@@ -62,7 +76,10 @@ func TestRough(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if !(cost < 1.01*s.Primal) {
+				if (r.bytes != nil) != f32.BytesFit(c.cols) {
+					t.Fatalf("%v %s: bytes %v", c, name, r.bytes != nil)
+				}
+				if !(cost < 1.03*s.Primal) {
 					t.Errorf("%v %s, time %d: cost %g, the least is %g", c, name, time, cost, s.Primal)
 				}
 				for i := range centroids.Data {
@@ -84,10 +101,27 @@ func TestRoughHelped(t *testing.T) {
 	}
 	for name, c := range map[string]struct{ x, centroids core.Matrix }{"equal": {equal, twin}, "huge": {huge, big}} {
 		sizes := Balanced(c.x.Rows, c.centroids.Rows)
-		columns, err := NewRough(Stored(c.x), sizes).Assign(context.Background(), c.centroids)
+		columns, err := NewRough(Stored(c.x), meanOf(c.x), sizes).Assign(context.Background(), c.centroids)
 		if err != nil || surplusOf(columns, sizes) > 0 {
 			t.Errorf("%s: error %v, %d rows too many or too few", name, err, surplusOf(columns, sizes))
 		}
+	}
+}
+
+// TestRoughPeaks is of rows of which bytes would show one element and nothing of the others.
+func TestRoughPeaks(t *testing.T) {
+	x, centroids := mixture(9, 1000, 60, 20)
+	for i := range x.Rows {
+		x.Row(i)[7] = float32(i%2) * 2000
+	}
+	for j := range centroids.Rows {
+		centroids.Row(j)[7] = float32(j%2) * 2000
+	}
+	sizes := Balanced(x.Rows, centroids.Rows)
+	r := NewRough(Stored(x), meanOf(x), sizes)
+	columns, err := r.Assign(context.Background(), centroids)
+	if err != nil || r.bytes != nil || surplusOf(columns, sizes) > int(roughMost*1000) {
+		t.Errorf("error %v, bytes %v, %d rows too many or too few", err, r.bytes != nil, surplusOf(columns, sizes))
 	}
 }
 
@@ -95,12 +129,12 @@ func TestRoughErrors(t *testing.T) {
 	x, centroids := mixture(6, 100, 4, 5)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := NewRough(Stored(x), Balanced(100, 5)).Assign(ctx, centroids); !errors.Is(err, context.Canceled) {
+	if _, err := NewRough(Stored(x), meanOf(x), Balanced(100, 5)).Assign(ctx, centroids); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v after an end of the context", err)
 	}
 	for _, m := range []core.Matrix{x, centroids} {
 		m.Data[7] = float32(math.NaN())
-		if _, err := NewRough(Stored(x), Balanced(100, 5)).Assign(context.Background(), centroids); !errors.Is(err, core.ErrNotFinite) {
+		if _, err := NewRough(Stored(x), meanOf(x), Balanced(100, 5)).Assign(context.Background(), centroids); !errors.Is(err, core.ErrNotFinite) {
 			t.Errorf("error %v with a NaN", err)
 		}
 		m.Data[7] = 0
@@ -112,14 +146,21 @@ func TestRoughErrors(t *testing.T) {
 
 func TestRoughSameEverywhere(t *testing.T) {
 	defer par.SetThreads(0)
-	x, centroids := mixture(7, 2100, 37, 45)
+	for _, cols := range []int{37, 70} { // float32, bytes
+		x, centroids := mixture(7, 2100, cols, 45)
+		roughSameEverywhere(t, x, centroids)
+	}
+}
+
+func roughSameEverywhere(t *testing.T, x, centroids core.Matrix) {
+	t.Helper()
 	var want []int32
 	var prices []float64
 	for l := cpu.Generic; l <= cpu.Supported(); l++ {
 		restore := cpu.SetForTest(l)
 		for _, threads := range []int{1, 3} {
 			par.SetThreads(threads)
-			r := NewRough(Stored(x), Balanced(x.Rows, centroids.Rows))
+			r := NewRough(Stored(x), meanOf(x), Balanced(x.Rows, centroids.Rows))
 			got, err := r.Assign(context.Background(), centroids)
 			if err != nil {
 				t.Fatal(err)

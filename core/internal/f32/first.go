@@ -30,6 +30,7 @@ import (
 // another's s - E is not the nearest one.
 type firstPass struct {
 	kind   integers
+	bytes  bool // hold what would fit into a byte, whatever the kind
 	dim    int
 	words  int      // of a row or centroid, up to a multiple of unroll
 	stride int      // words from one quantized row to the next
@@ -77,12 +78,18 @@ func (f *firstPass) set(l cpu.Level, s *space, dim int) {
 // within tells whether the centroids of s are neither too long nor too short for integers.
 func (f *firstPass) within(s *space) bool { return s.bound.c > leastNorm && s.bound.c < mostNorm }
 
+// size sets up f for so many elements.
+func (f *firstPass) size(dim int) {
+	whole := unroll * shapesInt[f.kind].perWord
+	f.dim, f.words = dim, ceil(dim, whole)*unroll
+	f.stride = (f.words+15)&^15 | 16 // an odd number of cache lines: rows do not compete for the same places in the cache
+}
+
 // lay rounds the centroids ids of s and lays them out in panels, filled up to a multiple of whole centroids.
 func (f *firstPass) lay(s *space, ids []int32, dim, panel, whole int) {
 	shape := shapesInt[f.kind]
-	f.norm, f.dim, f.ids, f.panel = s.bound.c, dim, ids, panel
-	f.words = (dim + unroll*shape.perWord - 1) / (unroll * shape.perWord) * unroll
-	f.stride = (f.words+15)&^15 | 16 // an odd number of cache lines: rows do not compete for the same places in the cache
+	f.size(dim)
+	f.norm, f.ids, f.panel = s.bound.c, ids, panel
 	f.slots = (len(ids) + whole - 1) / whole * whole
 	f.panels = resize(f.panels, f.slots*f.words)
 	f.table = resize(f.table, f.slots*perCentroid)
@@ -133,11 +140,15 @@ func (f *firstPass) round(dst []uint32, row []float32) (norm float64, scale, sum
 
 // roundAt is round for a row whose norm is at most norm and whose greatest element is most.
 func (f *firstPass) roundAt(dst []uint32, row []float32, norm float64, most float32) (scale, sum float32) {
-	if shapesInt[f.kind].perWord == 2 {
+	wide := shapesInt[f.kind].perWord == 2
+	if wide && !f.bytes {
 		scale = scale16(max(norm, leastNorm), f.dim)
+	} else {
+		scale = float32(127 * (1 - 0x1p-20) / max(float64(most), leastNorm))
+	}
+	if wide {
 		return scale, quantize16(as16(dst)[:padded16(f.dim)], row, scale)
 	}
-	scale = float32(127 * (1 - 0x1p-20) / max(float64(most), leastNorm))
 	return scale, quantize8(as8(dst), row, scale)
 }
 
