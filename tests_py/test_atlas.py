@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import shlex
+import shutil
 import socket
 import subprocess
 import time
@@ -297,3 +299,30 @@ def test_the_server_serves_the_rows(server: Server, model: RQKMeans, codes: np.n
     assert {int(row["prefix_1"]): row["n"] for row in counts} == dict(enumerate(np.bincount(codes[:, 0])))
     found = json.loads(server.get("/data/selection", {"predicate": "prefix_2 = '3-1'", "format": "json"}))
     assert len(found) == ((codes[:, 0] == 3) & (codes[:, 1] == 1)).sum()
+
+
+def test_the_page_shows_the_items(server: Server, codes: np.ndarray) -> None:
+    """In a real browser that reaches nothing else. The map itself needs a graphics card, of which the page says so."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    program = shutil.which("chromium") or pytest.skip("chromium is not there")
+    errors: list[str] = []
+    elsewhere: list[str] = []
+    with playwright.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1400, "height": 2400})
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: elsewhere.append(request.url) if server.url not in request.url else None)
+        page.goto(server.url)
+        page.wait_for_function("document.body.innerText.includes('2,000 / 2,000 points')", timeout=60_000)
+        page.wait_for_function("document.body.innerText.includes('item 2')", timeout=60_000)
+        text = page.inner_text("body")
+        title = page.title()
+        browser.close()
+    assert HTML in text
+    assert title != "run"
+    for name in ("text", "label", "prefix_1", "prefix_2", "prefix_3", "semantic_id", "price"):
+        assert f"\n{name}" in text
+    largest = int(np.bincount(codes[:, 0]).argmax())
+    assert re.search(rf"prefix_1\s+{largest}\s", text), "the commonest first code leads its chart"
+    assert errors == []
+    assert [url for url in elsewhere if not url.startswith(("data:", "blob:"))] == []
