@@ -32,6 +32,7 @@ import measure_metrics
 import measure_resolvers
 import measure_rqvae
 import measure_stream
+import measure_vae_quality
 import semantic_id
 from bench import HERE, ROOT, Bench, commit
 from peers import MissingError
@@ -46,6 +47,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Section | list[Section]]] = {
     "beam": measure_beam.beam,
     "balanced": measure_balanced.balanced,
     "rqvae": measure_rqvae.rqvae,
+    "vae-quality": measure_vae_quality.quality,
     "growth": measure_growth.growth,
     "memory": measure_memory.memory,
     "estimate": measure_estimate.estimate,

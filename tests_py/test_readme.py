@@ -18,6 +18,7 @@ PAGES = [
     "docs/metrics.md",
     "docs/unique-ids.md",
     "docs/collisions.md",
+    "docs/choosing.md",
 ]
 
 

@@ -142,7 +142,16 @@ class RQVAE(Estimator):
 
     See Also
     --------
-    RQKMeans : Codebooks of the embeddings themselves: no training, and on its own data often as good.
+    RQKMeans : Codebooks of the embeddings themselves: a fit of seconds, and better for embeddings it has not seen.
+
+    Notes
+    -----
+    The defaults are those of semantic-id 0.2.5, and far from the best. With these few items share a code, at little
+    error and with all code vectors in use: ``batch_size=128, lr=1.5e-3, lr_scheduler="cosine", warmup_epochs=3,
+    loss_reduction="sum", quant_loss_weight=12, beta=1, restart_dead=True, sk_epsilons=[0, 0.001, 0.001], sk_iters=30,
+    epochs=200``, found for 3,686 embeddings of norm 1 and three levels of 256. A lower `quant_loss_weight` gives less
+    error and more collisions. docs/choosing.md has the figures, tells what each of these does, and when RQKMeans is the
+    better choice.
 
     Examples
     --------
