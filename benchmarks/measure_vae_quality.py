@@ -25,7 +25,6 @@ NETWORK: dict[str, Any] = {
     "num_emb_list": [CLUSTERS] * LEVELS,
     "e_dim": 64,
     "layers": [512, 256, 128],
-    "epochs": 200,
 }
 # As docs/choosing.md has it: the best of about 80 that were tried.
 FEW: dict[str, Any] = {
