@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,9 @@ class Autoencoder:
             settings["random_state"] = seed
         else:
             self.torch.manual_seed(seed)
-        self.model = self.api.RQVAE(in_dim=x.shape[1], num_emb_list=[clusters] * levels, **settings).fit(x)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # so few epochs leave codes unused
+            self.model = self.api.RQVAE(in_dim=x.shape[1], num_emb_list=[clusters] * levels, **settings).fit(x)
 
     def encode(self, x: Floats) -> Codes:
         return np.asarray(self.model.encode(x))
