@@ -3,6 +3,7 @@ package rqvae
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -444,5 +445,48 @@ func TestFiles(t *testing.T) {
 				t.Errorf("settings %+v, want %+v", loaded.params, p)
 			}
 		})
+	}
+}
+
+// Of many rows, Error is of those at even distances, and the rest of all of them.
+func TestMonitor(t *testing.T) {
+	const n, dim = errorRows + 900, 12
+	x := clusters(n, dim)
+	p := smallParams(dim)
+	w := newWeights(p.Shape)
+	w.start(nil, 1)
+	m := newModel(w)
+	rows := make([]int, n)
+	for i := range rows {
+		rows[i] = i
+	}
+	var e Epoch
+	if err := e.monitor(context.Background(), m, x, rows, MSE); err != nil {
+		t.Fatal(err)
+	}
+	codes, decoded := core.NewCodes(n, len(p.Clusters)), core.NewMatrix(n, dim)
+	if err := m.Encode(context.Background(), x, codes); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Decode(codes, decoded); err != nil {
+		t.Fatal(err)
+	}
+	var sum, count float64
+	different := map[string]bool{}
+	for i := range n {
+		different[fmt.Sprint(codes.Row(i))] = true
+		for j, v := range x.Row(i) {
+			if i%2 == 0 {
+				d := float64(v) - float64(decoded.Row(i)[j])
+				sum += d * d
+				count++
+			}
+		}
+	}
+	if want := sum / count; math.Abs(e.Error-want) > 1e-12*want {
+		t.Errorf("an error of %g, want %g", e.Error, want)
+	}
+	if want := 1 - float64(len(different))/n; e.CollisionRate != want {
+		t.Errorf("a rate of %g, want %g", e.CollisionRate, want)
 	}
 }
