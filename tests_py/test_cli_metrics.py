@@ -126,12 +126,12 @@ def test_compare_takes_the_common_items(here, model):
 
 
 BAD = {
-    "ids.txt": ("1-2", ["cannot tell the format of ids"]),
+    "ids.txt": ("1-2", ["cannot tell the format by the name"]),
     "empty.csv": ("", ["choose the column of semantic ids by --semantic-id-column"]),
     "columns.csv": ("a,b\n1,2\n", ["'a', 'b'", "--semantic-id-column"]),
     "cells.csv": ("id,semantic_id\n1\n", ["line 2 has 1 cells, line 1 has 2"]),
     "twice.csv": ("id,semantic_id\n1,1-2\n1,1-3\n", ["item '1' comes a second time at line 3"]),
-    "header.csv": ("id,semantic_id\n", ["holds no ids"]),
+    "header.csv": ("id,semantic_id\n", ["holds no items"]),
     "none.csv": ("id,semantic_id\n1,\n", ["the id at line 2 is ''"]),
     "not.json": ("{", ["the file is not JSON"]),
     "list.json": ("[1]", ["not a JSON object"]),

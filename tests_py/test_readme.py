@@ -19,6 +19,7 @@ PAGES = [
     "docs/unique-ids.md",
     "docs/collisions.md",
     "docs/choosing.md",
+    "docs/report.md",
 ]
 
 
@@ -50,6 +51,7 @@ def test_python_and_command_line(tmp_path, monkeypatch):
         "encode",
         "evaluate",
         "compare",
+        "report",
         "info",
         "estimate",
     ]

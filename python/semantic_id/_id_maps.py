@@ -1,4 +1,4 @@
-"""Read files of ids: .csv, .parquet and .jsonl as `encode` writes them, .json objects, .npy arrays of codes.
+"""Read a column of a file by item: ids from .csv, .parquet, .jsonl, .json and .npy files, and names and labels.
 
 Every complaint is a `DataError` of one sentence that names the file, and the line, row or item where there is one.
 """
@@ -8,14 +8,22 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from ._id_parts import split_id
 from ._tables import DataError, _find, _first_line, _list, _load_npy, _open_text, import_pyarrow, naming
 
 _ID_NAMES = ("semantic_id", "semantic_ids", "sid", "codes")
 _ITEM_NAMES = ("id", "item_id", "item")
+
+
+class Column(NamedTuple):
+    """The column to read: the one asked for, else the first of the usual names; and how to choose it, for errors."""
+
+    asked: str | None
+    usual: Sequence[str]
+    choice: str
 
 
 def read_id_map(
@@ -39,35 +47,47 @@ def read_id_map(
     DataError
         If the extension is unknown, the file is not what it says, an item comes twice, or an id is none.
     """
+    ids = read_column(
+        path, Column(id_column, _ID_NAMES, "the column of semantic ids by --semantic-id-column"), item_column
+    )
+    with naming(path):
+        return {item: split_id(value, sep, f"the id at {place}") for item, (place, value) in ids.items()}
+
+
+def read_column(path: str, column: Column, item_column: str | None = None) -> dict[str, tuple[str, Any]]:
+    """Return the place and the value of each item, by the item as text.
+
+    The arguments and errors are those of `read_id_map`.
+    """
     readers: dict[str, Callable[[], Iterator[tuple[str, Any, Any]]]] = {
-        ".csv": lambda: _csv(path, id_column, item_column),
-        ".parquet": lambda: _parquet(path, id_column, item_column),
-        ".jsonl": lambda: _jsonl(path, id_column, item_column),
+        ".csv": lambda: _csv(path, column, item_column),
+        ".parquet": lambda: _parquet(path, column, item_column),
+        ".jsonl": lambda: _jsonl(path, column, item_column),
         ".json": lambda: _json(path),
         ".npy": lambda: _npy(path),
     }
     extension = os.path.splitext(path)[1].lower()
     if extension not in readers:
-        raise DataError(f"{path}: cannot tell the format of ids by the name, want one of {', '.join(readers)}")
-    if extension in (".json", ".npy") and (id_column is not None or item_column is not None):
-        raise DataError(f"{path}: a {extension} file of ids has no columns to choose from")
-    ids: dict[str, tuple[str, ...]] = {}
+        raise DataError(f"{path}: cannot tell the format by the name, want one of {', '.join(readers)}")
+    if extension in (".json", ".npy") and (column.asked is not None or item_column is not None):
+        raise DataError(f"{path}: a {extension} file has no columns to choose from")
+    values: dict[str, tuple[str, Any]] = {}
     with naming(path):
         for place, item, value in readers[extension]():
-            if str(item) in ids:
+            if str(item) in values:
                 raise DataError(f"{path}: item {str(item)!r} comes a second time at {place}")
-            ids[str(item)] = split_id(value, sep, f"the id at {place}")
-    if not ids:
-        raise DataError(f"{path}: holds no ids")
-    return ids
+            values[str(item)] = place, value
+    if not values:
+        raise DataError(f"{path}: holds no items")
+    return values
 
 
-def _csv(path: str, id_column: str | None, item_column: str | None) -> Iterator[tuple[str, Any, Any]]:
+def _csv(path: str, wanted: Column, item_column: str | None) -> Iterator[tuple[str, Any, Any]]:
     with _open_text(path) as file:
         reader = csv.reader(file, strict=True)
         try:
             names = next(reader, [])
-            column, items = _columns(path, names, id_column, item_column)
+            column, items = _columns(path, names, wanted, item_column)
             at = names.index(column)
             item_at = None if items is None else names.index(items)
             n = 0
@@ -92,7 +112,7 @@ def _listed(cell: str) -> Any:
     return cell
 
 
-def _jsonl(path: str, id_column: str | None, item_column: str | None) -> Iterator[tuple[str, Any, Any]]:
+def _jsonl(path: str, wanted: Column, item_column: str | None) -> Iterator[tuple[str, Any, Any]]:
     columns: tuple[str, str | None] | None = None
     n = 0
     with _open_text(path) as file:
@@ -101,7 +121,7 @@ def _jsonl(path: str, id_column: str | None, item_column: str | None) -> Iterato
                 continue
             record = _parsed(path, f"line {line}", text)
             if columns is None:
-                columns = _columns(path, list(record), id_column, item_column)
+                columns = _columns(path, list(record), wanted, item_column)
             for name in columns:
                 if name is not None and name not in record:
                     raise DataError(f"{path}: line {line} has no key {name!r}")
@@ -126,12 +146,12 @@ def _parsed(path: str, place: str, text: str) -> dict[str, Any]:
     return record
 
 
-def _parquet(path: str, id_column: str | None, item_column: str | None) -> Iterator[tuple[str, Any, Any]]:
+def _parquet(path: str, wanted: Column, item_column: str | None) -> Iterator[tuple[str, Any, Any]]:
     pa, pq = import_pyarrow("reading", path)
     open(path, "rb").close()  # Python's own errors for a file that is not there
     try:
         with pq.ParquetFile(path) as file:
-            column, items = _columns(path, list(file.schema_arrow.names), id_column, item_column)
+            column, items = _columns(path, list(file.schema_arrow.names), wanted, item_column)
             n = 0
             for batch in file.iter_batches(columns=[column] if items is None else [column, items]):
                 values = batch.column(column).to_pylist()
@@ -151,9 +171,9 @@ def _npy(path: str) -> Iterator[tuple[str, Any, Any]]:
         yield f"row {row}", row, values
 
 
-def _columns(path: str, names: list[str], id_column: str | None, item_column: str | None) -> tuple[str, str | None]:
-    """Return the names of the columns of ids and of items."""
-    column = _find(path, names, id_column, _ID_NAMES)
+def _columns(path: str, names: list[str], wanted: Column, item_column: str | None) -> tuple[str, str | None]:
+    """Return the names of the columns of values and of items."""
+    column = _find(path, names, wanted.asked, wanted.usual)
     if column is None:
-        raise DataError(f"{path}: has {_list(names)}; choose the column of semantic ids by --semantic-id-column")
+        raise DataError(f"{path}: has {_list(names)}; choose {wanted.choice}")
     return column, _find(path, names, item_column, _ITEM_NAMES)

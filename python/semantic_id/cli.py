@@ -1,4 +1,4 @@
-"""The `semantic-id` command: fit, encode, evaluate, compare, info, estimate and demo.
+"""The `semantic-id` command: fit, encode, evaluate, compare, report, info, estimate and demo.
 
 Results go to stdout, everything else to stderr; an error is one line. Files and model directories appear
 whole or not at all. Exit codes: 0 done, 1 a file or model is at fault, 2 the command line is, 130 Ctrl-C,
@@ -34,12 +34,13 @@ from . import (
     compare,
     estimate,
     evaluate,
+    report,
     set_num_threads,
 )
-from ._id_files import id_writer
-from ._id_maps import read_id_map
+from ._id_files import check_target, id_writer
+from ._id_maps import Column, read_column, read_id_map
 from ._id_parts import as_codes
-from ._tables import DataError, naming, open_embeddings
+from ._tables import DataError, _load_npy, naming, open_embeddings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -207,14 +208,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     if arguments.threads is not None:
         set_num_threads(arguments.threads)
     model = None if arguments.model is None else _load(arguments.model)
-    ids = _read_ids(arguments.ids, arguments)
     x, items = _rows(arguments)
-    missing = [item for item in items if item not in ids]
-    if missing:
-        raise DataError(
-            f"{arguments.ids}: has no id for {len(missing):,} of the {len(items):,} items of {arguments.embeddings}, "
-            f"the first of them {missing[0]!r}"
-        )
+    ids = _ids_of(items, arguments)
     with naming(arguments.ids):
         codes = as_codes([ids[item] for item in items], "the file")
     unused = len(ids.keys() - set(items))
@@ -237,6 +232,67 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     print(evaluation([values], [""], arguments.k))
     if unused:
         print(f"\n{unused:,} ids are of other items")
+
+
+def _ids_of(items: list[str], arguments: argparse.Namespace) -> dict[str, tuple[str, ...]]:
+    """Return the ids in a file, which must have those of the items."""
+    ids = _read_ids(arguments.ids, arguments)
+    missing = [item for item in items if item not in ids]
+    if missing:
+        raise DataError(
+            f"{arguments.ids}: has no id for {len(missing):,} of the {len(items):,} items of {arguments.embeddings}, "
+            f"the first of them {missing[0]!r}"
+        )
+    return ids
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    if arguments.ids is None and arguments.model is None:
+        arguments.usage_error("want IDS, or --model to make them")
+    for option in ("name_column", "label_column"):
+        if getattr(arguments, option) is not None and arguments.items is None:
+            arguments.usage_error(f"--{option.replace('_', '-')} is of the file --items, which is not given")
+    check_target(arguments.out)
+    if arguments.threads is not None:
+        set_num_threads(arguments.threads)
+    model = None if arguments.model is None else _load(arguments.model)
+    x, items = _rows(arguments)
+    codes = model
+    if arguments.ids is not None:
+        ids = _ids_of(items, arguments)
+        codes = [ids[item] for item in items]
+        with naming(arguments.ids):
+            as_codes(codes, "the file")  # say here which file is at fault
+    names, labels = items, None
+    if arguments.items is not None:
+        name = Column(arguments.name_column, ("name", "title", "text"), "the column of names by --name-column")
+        found = read_column(arguments.items, name, arguments.item_column)
+        names = [found[item][1] if item in found else item for item in items]
+    if arguments.label_column is not None:
+        found = read_column(arguments.items, Column(arguments.label_column, (), ""), arguments.item_column)
+        labels = [found[item][1] if item in found else None for item in items]
+        labels = [None if label == "" else label for label in labels]
+    places = None if arguments.coordinates is None else _load_npy(arguments.coordinates)
+    with naming(arguments.embeddings):
+        try:
+            report(
+                x,
+                codes,
+                arguments.out,
+                names,
+                labels,
+                encoder=model,
+                coordinates=places,
+                title=os.path.basename(arguments.embeddings) if arguments.title is None else arguments.title,
+                sep=arguments.sep,
+                k=arguments.k,
+                sample_size=arguments.sample_size,
+                seed=arguments.seed,
+                max_items=arguments.max_items,
+            )
+        except ImportError as error:
+            raise DataError(str(error)) from error
+    print(f"wrote a report on {len(items):,} items to {arguments.out}: open it in a browser")
 
 
 def _compare(arguments: argparse.Namespace) -> None:
@@ -388,6 +444,7 @@ def _parser() -> argparse.ArgumentParser:
         "--model", metavar="DIR", help="the model that made them: also measure its error, and dead codes"
     )
     _add_ids(judge)
+    _add_figures(judge)
 
     contrast = command(
         "compare", _compare, "Measure two files of ids side by side, and what changes from one to the other.",
@@ -398,6 +455,25 @@ def _parser() -> argparse.ArgumentParser:
     contrast.add_argument("--embeddings", metavar="FILE", help="also measure how near in codes near embeddings are")
     _add_columns(contrast)
     _add_ids(contrast)
+    _add_figures(contrast)
+
+    page = command(
+        "report", _report, "Write an HTML page on what ids are worth, to open in a browser.",
+        _FORMATS + "\n" + _IDS.format(names="IDS is"),
+    )  # fmt: skip
+    _add_input(page)
+    page.add_argument("ids", metavar="IDS", nargs="?", help="their ids, see below (default: what --model gives them)")
+    page.add_argument("--out", required=True, metavar="FILE", help="the .html file to write")
+    page.add_argument("--model", metavar="DIR", help="the model that made them: also measure its error, and dead codes")
+    page.add_argument("--items", metavar="FILE", help="what items are called: .csv, .parquet, .jsonl or .json, by item")
+    page.add_argument("--name-column", metavar="NAME", help="its column of names (default: name, title or text)")
+    page.add_argument("--label-column", metavar="NAME", help="its column of categories (default: none)")
+    page.add_argument("--coordinates", metavar="FILE", help="a .npy of two numbers a row: where items are on the map")
+    page.add_argument("--title", help="what the page is called (default: the name of EMBEDDINGS)")
+    page.add_argument(
+        "--max-items", type=_positive, default=100_000, metavar="N", help="on map and tree (default %(default)s)"
+    )
+    _add_ids(page)
 
     info = command("info", _info, "Say what a model is.")
     info.add_argument("model", metavar="DIR")
@@ -444,10 +520,13 @@ def _add_ids(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="items whose neighbors are looked for, or all (default %(default)s)",
     )
+    parser.add_argument("--seed", type=_seed, default=42, metavar="N", help="of what is drawn (default %(default)s)")
+
+
+def _add_figures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--n-pairs", type=_positive, default=2000, metavar="N", help="pairs for the correlation (default %(default)s)"
     )
-    parser.add_argument("--seed", type=_seed, default=42, metavar="N", help="of what is drawn (default %(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON object; null where a value is not defined")
 
 

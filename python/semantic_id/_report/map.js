@@ -5,7 +5,7 @@ const tip = document.getElementById("tip");
 let marked = null; // the prefix that is shown, or null for all
 
 function mapTraces() {
-  const size = rows.length > 20000 ? 3.5 : rows.length > 2000 ? 5 : 8;
+  const size = rows.length > 20000 ? 3 : rows.length > 2000 ? 5 : 8;
   const colours = palette();
   const scale = colours.flatMap((colour, i) => [[i / 10, colour], [(i + 1) / 10, colour]]);
   const [low, high] = marked ? [marked.low, marked.high] : [0, 0];
@@ -27,22 +27,41 @@ function mapTraces() {
 
 const pointColours = Array.from(codes[0], (code) => data.colours[code]);
 
+const mapHeight = () => Math.min(640, Math.max(360, window.innerHeight * 0.7));
+const MARGIN = 8;
+
+// Ranges of one scale on both axes. (plotly.js has scaleanchor for this, but then works out all points at each zoom.)
+function mapRanges() {
+  const [left, right, bottom, top] = mapEnds;
+  const [width, height] = [mapBox.clientWidth, mapHeight()].map((size) => Math.max(1, size - 2 * MARGIN));
+  const unit = (1.05 * Math.max((right - left) / width, (top - bottom) / height, 1e-3)) / 2;
+  const around = (middle, size) => [middle - unit * size, middle + unit * size];
+  return [around((left + right) / 2, width), around((bottom + top) / 2, height)];
+}
+
+const mapEnds = [x, y].flatMap((values) => {
+  const ends = [Infinity, -Infinity];
+  for (const value of values) [ends[0], ends[1]] = [Math.min(ends[0], value), Math.max(ends[1], value)];
+  return ends;
+});
+
 function mapLayout() {
-  const axis = { showgrid: false, showticklabels: false, fixedrange: false, rangemode: "normal" };
+  const axis = { showgrid: false, showticklabels: false, showline: false, fixedrange: false, rangemode: "normal" };
   const names = marked ? [] : data.names;
+  const [rangeX, rangeY] = mapRanges();
   return base({
-    height: Math.min(640, Math.max(380, window.innerHeight * 0.7)),
-    margin: { l: 8, r: 8, t: 8, b: 8 },
+    height: mapHeight(),
+    margin: { l: MARGIN, r: MARGIN, t: MARGIN, b: MARGIN },
     hovermode: "closest",
     hoverdistance: 14,
     dragmode: matchMedia("(pointer: coarse)").matches ? false : "pan", // a finger is to scroll the page
-    xaxis: axis,
-    yaxis: { ...axis, scaleanchor: "x" },
+    xaxis: { ...axis, range: rangeX },
+    yaxis: { ...axis, range: rangeY },
     modebar: { bgcolor: style("--card"), color: style("--grey"), activecolor: style("--ink") },
     uirevision: "keep", // zoom and place stay when colours change
     annotations: names.map(([code, atX, atY]) => ({
       x: atX, y: atY, text: parts[0] ? escaped(parts[0].get(code)) : String(code), showarrow: false, borderpad: 1,
-      font: { size: 12, color: style("--ink"), weight: 700 }, bgcolor: style("--halo"), captureevents: true, name: String(code),
+      font: { size: 12, color: style("--ink"), weight: 700 }, bgcolor: style("--halo"),
     })),
   });
 }
@@ -53,6 +72,7 @@ const escaped = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").repl
 const drawMap = () =>
   Plotly.react(mapBox, mapTraces(), mapLayout(), {
     responsive: true,
+    plotGlPixelRatio: window.devicePixelRatio, // by itself it is 2, which takes four times as long where it is 1
     displaylogo: false,
     displayModeBar: true,
     modeBarButtons: [["zoomIn2d", "zoomOut2d", "resetScale2d"], ["pan2d", "zoom2d", "toImage"]],
@@ -97,7 +117,6 @@ mapBox.on("plotly_click", (event) => {
   showPrefix(nodeOf(row, 1));
   reveal(row, false);
 });
-mapBox.on("plotly_clickannotation", (event) => showPrefix(nodeAt(1, starts[0].findIndex((row) => String(codes[0][row]) === event.annotation.name))));
 
 document.getElementById("prefix").addEventListener("input", (event) => {
   const node = parsePrefix(event.target.value);
@@ -112,3 +131,7 @@ document.getElementById("clear").addEventListener("click", () => {
 // Dark or light, on the screen; on paper always light, and as wide as the paper.
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 matchMedia("print").addEventListener("change", redraw);
+window.addEventListener("resize", () => {
+  const [rangeX, rangeY] = mapRanges();
+  Plotly.relayout(mapBox, { height: mapHeight(), "xaxis.range": rangeX, "yaxis.range": rangeY });
+});

@@ -70,7 +70,7 @@ function prefixEntry(node, largest) {
     details.open = true;
     return show;
   };
-  details.addEventListener("toggle", () => details.open && open());
+  summary.addEventListener("click", () => show || (show = inside(node, details))); // before it opens, and by any key
   entry.open = open;
   return entry;
 }
@@ -82,7 +82,7 @@ function inside(node, place) {
     button.addEventListener("click", () => showPrefix(node, true));
     place.append(button);
     const missing = countOf(node) - (node.high - node.low);
-    if (missing) place.append(element("span", { class: "small" }, ` ${items(missing)} of these not in this file`));
+    if (missing) place.append(element("span", { class: "small" }, ` ${items(missing)} of these are not in this file`));
   }
   const list = element("ul");
   place.append(list);
