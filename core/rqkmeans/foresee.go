@@ -8,14 +8,14 @@ import (
 
 const (
 	garbage      = 3.2e6 // bytes that are no longer used when the runtime begins to look for such
-	threadMemory = 2e5   // bytes of a thread and of what the kernels work in
+	threadMemory = 9e5   // bytes of a thread, of what the kernels work in, and of garbage while threads leave no time to collect it
 )
 
-// Memory foresees the most bytes that Fit needs beside x, with the codebooks it returns and a copy of them, for so many
-// rows of dim columns. Of p it takes Clusters, Metric and Recompute. Where that is megabytes, it is some 10 % off.
+// Memory foresees the most bytes that Fit needs beside x, with the codebooks and codes it returns and a copy of them, for
+// so many rows of dim columns. Of p it takes Clusters, Metric and Recompute. Where that is megabytes, it is some 10 % off.
 func Memory(rows, dim int, p Params) float64 {
 	n, d := float64(rows), float64(dim)
-	held, most, made := 4*n*float64(len(p.Clusters)), 0.0, 0.0 // held: codes
+	held, most, made := 8*n*float64(len(p.Clusters)), 0.0, 0.0 // held: codes
 	if !p.Recompute && (len(p.Clusters) > 1 || p.Metric == core.Cosine) {
 		held += 4 * n * d // what a level leaves over
 	}
