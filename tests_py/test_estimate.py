@@ -47,7 +47,7 @@ PEAK = """
 )
 def test_memory_is_what_a_fit_takes(python, n, d, levels, clusters):
     code = PEAK.format(n=n, d=d, levels=levels, clusters=clusters)
-    runs = 4 if n * d < 2**20 else 1  # how much garbage piles up differs by megabytes: what is told is the most
+    runs = 4 if n * d < 2**21 else 1  # how much garbage piles up differs by megabytes: what is told is the most
     measured = max(int(python(code, options=("-W", "ignore"))) for _ in range(runs))
     told = estimate(n, d, levels, clusters).fit_bytes
     assert told / 1.2 <= measured <= told * 1.2

@@ -8,7 +8,7 @@ import (
 
 const (
 	garbage      = 3.2e6 // bytes that are no longer used when the runtime begins to look for such
-	threadMemory = 9e5   // bytes of a thread, of what the kernels work in, and of garbage while threads leave no time to collect it
+	threadMemory = 7e5   // bytes of a thread, of what the kernels work in, and of garbage while threads leave no time to collect it
 )
 
 // Memory foresees the most bytes that Fit needs beside x, with the codebooks and codes it returns and a copy of them, for
