@@ -160,13 +160,18 @@ func (b *bounds) steps(d float64) uint16 {
 
 // setLower makes a distance the lower bound of row i in group g.
 func (b *bounds) setLower(i, g int, steps int32) {
-	b.lower[i*b.groups+g] = uint16(min(uint32(steps)+uint32(b.drift[g]), 65535))
+	b.lower[i*b.groups+g] = b.stored(g, steps)
 }
 
 // include makes the lower bound of row i in group g no more than a distance.
 func (b *bounds) include(i, g int, steps int32) {
 	at := &b.lower[i*b.groups+g]
-	*at = min(*at, uint16(min(uint32(steps)+uint32(b.drift[g]), 65535)))
+	*at = min(*at, b.stored(g, steps))
+}
+
+// stored is a distance as a lower bound of group g is stored.
+func (b *bounds) stored(g int, steps int32) uint16 {
+	return uint16(min(uint32(steps)+uint32(b.drift[g]), 65535))
 }
 
 // assign makes the labels those of the centroids. They were the labels of where the centroids were before the last move,
