@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _native_metrics
-from ._arrays import CodeMatrix, FloatMatrix, as_codes, as_matrix, check_finite, is_float32, to_float32
-from ._large import is_large, large_to_float32
+from ._arrays import CodeMatrix, FloatMatrix, as_codes, as_matrix, check_finite
+from ._large import float32_rows
 from ._params import check_int
 from ._pca import principal_map
 from .core import codes_to_ids
@@ -158,10 +158,10 @@ def _floats(name: str, values: Any, rows: int, columns: int | None = None) -> Fl
     if len(array) != rows or (columns is not None and array.shape[1] != columns):
         want = f"({rows}, {columns or 'n_features'})"
         raise ShapeMismatchError(f"{name} has shape {array.shape}, want {want}: a row for each row of codes")
-    if is_float32(array):
-        check_finite(array)
-        return array
-    return large_to_float32(array) if is_large(array) else to_float32(array)
+    finite = float32_rows(array)
+    if finite is array:
+        check_finite(finite)
+    return finite
 
 
 def _values(name: str, values: Any, rows: int) -> list[Any]:

@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from ._arrays import FloatMatrix, to_float32
+from ._arrays import FloatMatrix, is_float32, to_float32
 
 LARGE = 1 << 28
 _BLOCK = 1 << 22  # values converted at a time: 16 MiB
@@ -33,8 +33,15 @@ def _is_mapped(array: Any) -> bool:
     return isinstance(array, mmap.mmap)
 
 
-def large_to_float32(array: npt.NDArray[Any]) -> FloatMatrix:
-    """Return `to_float32` of an array in a temporary file; see `Spool`."""
+def float32_rows(array: npt.NDArray[Any]) -> FloatMatrix:
+    """Return a 2-D array itself where the native library can read it, and otherwise `to_float32` of it.
+
+    That of a large array goes into a temporary file; see `spool`. Only what is converted is checked for NaN.
+    """
+    if is_float32(array):
+        return array
+    if not is_large(array):
+        return to_float32(array)
     step = max(1, _BLOCK // array.shape[1])
     return spool(to_float32(array[low : low + step], low) for low in range(0, len(array), step))
 

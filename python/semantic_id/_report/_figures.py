@@ -60,27 +60,29 @@ def summary(made: Sequence[Figure]) -> str:
     return f"Worth a look: {names.lower()}. Of the {len(judged)} figures that can be judged, the others are good."
 
 
+def _lowest(shares: Sequence[float]) -> tuple[float, str]:
+    """Return the lowest share of a level, and where that is, unless all are the same."""
+    lowest = min(shares)
+    return lowest, f", lowest at the {ordinal(shares.index(lowest))} level" if lowest < max(shares) else ""
+
+
 def _use(values: dict[str, Any]) -> Figure:
-    shares = values["code_utilization_per_level"]
-    level = min(range(len(shares)), key=shares.__getitem__)
-    where = f", lowest at the {ordinal(level)} level" if min(shares) < max(shares) else ""
+    share, where = _lowest(values["code_utilization_per_level"])
     return Figure(
         "Codes in use",
-        _percent(shares[level]),
-        "good" if shares[level] >= _IN_USE else "look",
+        _percent(share),
+        "good" if share >= _IN_USE else "look",
         f"The share of a codebook that some item has{where}.",
         "90 % or more at each level. Less is a collapsed level: fewer codes would do as well.",
     )
 
 
 def _evenness(values: dict[str, Any], sizes: Sequence[int]) -> Figure:
-    shares = [p / size for p, size in zip(values["perplexity_per_level"], sizes, strict=True)]
-    level = min(range(len(shares)), key=shares.__getitem__)
-    where = f", lowest at the {ordinal(level)} level" if min(shares) < max(shares) else ""
+    share, where = _lowest([p / size for p, size in zip(values["perplexity_per_level"], sizes, strict=True)])
     return Figure(
         "Evenness of use",
-        _percent(shares[level]),
-        "good" if shares[level] >= _EVEN else "look",
+        _percent(share),
+        "good" if share >= _EVEN else "look",
         f"Perplexity over the size of the codebook{where}. 100 %: all codes have equally many items.",
         "50 % or more at each level.",
     )

@@ -16,7 +16,7 @@ from .._arrays import CodeMatrix, FloatMatrix, as_codes, as_matrix, as_weights, 
 from .._devices import check_device
 from .._estimator import Estimator
 from .._html import Level
-from .._large import is_large, large_to_float32
+from .._large import float32_rows, is_large
 from .._params import check_choice, check_float, check_int, check_seed
 from ..exceptions import ConvergenceWarning, NotFittedError, ShapeMismatchError
 
@@ -283,7 +283,7 @@ class RQKMeans(Estimator):
                 "leave sample_weight out, or use implementation='kmeans'"
             )
         large = is_large(rows)
-        x = rows if is_float32(rows) else large_to_float32(rows) if large else to_float32(rows)
+        x = float32_rows(rows)
         fitted = _native.fit_rqkmeans(
             x,
             None if balanced else weights,
@@ -383,7 +383,7 @@ class RQKMeans(Estimator):
         max_iter = check_int("max_iter", max_iter, 1)
         tol = check_float("tol", tol, 0)
         weights = as_weights(sample_weight, len(rows))
-        x = rows if is_float32(rows) else large_to_float32(rows) if is_large(rows) else to_float32(rows)
+        x = float32_rows(rows)
         refined = quantizer.refine(
             x,
             weights,
@@ -515,7 +515,7 @@ class RQKMeans(Estimator):
         if beam_size != 1:
             raise ValueError(f"beam_size={beam_size} with balanced=True: want 1, there is no beam for balanced codes")
         large = is_large(rows)
-        x = rows if is_float32(rows) else large_to_float32(rows) if large else to_float32(rows)
+        x = float32_rows(rows)
         codes, certificates = quantizer.encode_balanced(x, large, bool(self.verbose))
         _log.info("balanced the codes of %d rows: %s", len(x), _certificates(certificates))
         return codes

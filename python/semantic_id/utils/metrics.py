@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _native_metrics
-from .._arrays import CodeMatrix, FloatMatrix, as_codes, as_matrix, is_float32, to_float32
-from .._large import is_large, large_to_float32
+from .._arrays import CodeMatrix, FloatMatrix, as_codes, as_matrix
+from .._large import float32_rows
 from .._native import DISTANCES, METRICS
 from .._params import check_choice, check_int
 from ..exceptions import ShapeMismatchError, UndefinedMetricWarning
@@ -858,10 +858,10 @@ def _as_both(X: Any, codes: Any) -> tuple[FloatMatrix, CodeMatrix]:
     array, c = as_matrix(X), as_codes(codes)
     if len(array) != len(c):
         raise ShapeMismatchError(f"X has {len(array)} rows, codes have {len(c)}: want one row of codes for each of X")
-    if not is_float32(array):
-        return (large_to_float32 if is_large(array) else to_float32)(array), c
-    _native_metrics.check_finite(array)
-    return array, c
+    x = float32_rows(array)
+    if x is array:
+        _native_metrics.check_finite(x)
+    return x, c
 
 
 def _queries(rows: int, sample_size: int | None, seed: int) -> npt.NDArray[np.int64]:
