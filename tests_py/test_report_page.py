@@ -375,6 +375,25 @@ def test_more_items_than_are_shown(opened, blobs, model, items):
     assert re.fullmatch(r"\d+ items? of these (is|are) not in this file", missing.strip())
 
 
+def test_a_drag_moves_the_map_as_far_as_the_mouse(page):
+    page.locator("#map-chart").scroll_into_view_if_needed()
+    before = np.array(point_at(page, "item 3"))
+    box = page.locator("#map-chart").bounding_box()
+    at = [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2]
+    layer = "() => document.querySelector('#map-chart .gl-container').style.transform"
+    page.mouse.move(*at)
+    page.mouse.down()
+    page.mouse.move(at[0] + 100, at[1] - 30, steps=5)
+    assert page.evaluate(layer) == "translate(100px, -30px)"
+    page.mouse.move(at[0] + 90, at[1] + 20, steps=5)
+    page.mouse.up()
+    assert page.evaluate(layer) == ""
+    assert np.array(point_at(page, "item 3")) - before == pytest.approx([90, 20], abs=1.5)
+    assert page.locator("#map-state").inner_text() == ""  # a drag is no click
+    page.mouse.move(*at)
+    assert page.evaluate(layer) == ""
+
+
 def test_a_hundred_thousand_items_stay_fluid(opened):
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(64, 8)) * 3
@@ -403,6 +422,14 @@ def test_a_hundred_thousand_items_stay_fluid(opened):
     assert page.locator("#tip").is_visible()
     assert np.median(frames) < 50, frames
     assert sum(page.evaluate("window.blocked")) < 1000
+    page.mouse.down()
+    page.evaluate("() => { window.frames_.length = 0; }")
+    for step in range(40):
+        page.mouse.move(box["x"] + box["width"] / 2 - 7 * step, box["y"] + box["height"] / 2 - step)
+    frames = page.evaluate("window.frames_")
+    page.mouse.up()
+    assert np.median(frames) < 50, frames
+    assert len(frames) >= 10
     start = time.monotonic()
     page.locator("#root summary").first.click()
     page.locator("#root details[open] summary").nth(1).wait_for()

@@ -28,7 +28,7 @@ _LABEL_BYTES = 500_000
 _BUCKETS = 200  # listed; all can be found in the tree
 _IN_BUCKET = 50
 _AT_ONCE = 6  # items of a bucket that need no opening
-_SCRIPTS = ("data.js", "charts.js", "map.js", "tree.js", "find.js")
+_SCRIPTS = ("data.js", "charts.js", "map.js", "pan.js", "tree.js", "find.js")
 
 
 @dataclass
