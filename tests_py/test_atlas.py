@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from numpydoc.validate import validate
-from semantic_id import RQKMeans, ShapeMismatchError, to_embedding_atlas
+from semantic_id import RQKMeans, SemanticIdEngine, ShapeMismatchError, to_embedding_atlas
 from semantic_id.exceptions import CodeError
 from test_docs import UNWANTED
 
@@ -73,6 +73,26 @@ def test_neighbors_are_exact(tmp_path: Path, blobs: np.ndarray, codes: np.ndarra
     np.testing.assert_allclose([row["distances"] for row in found], distances, rtol=1e-6)
 
 
+def test_codes_are_given_as_to_report(tmp_path: Path, model: RQKMeans, blobs: np.ndarray, codes: np.ndarray) -> None:
+    path = tmp_path / "items.parquet"
+
+    def columns(codes: Any, **options: Any) -> dict[str, list[Any]]:
+        to_embedding_atlas(blobs, codes, path, **options)
+        return rows_of(path)
+
+    want = columns(codes)
+    ids, tokens = model.semantic_id(codes), model.semantic_id(codes, fmt="token")
+    for same in (model, SemanticIdEngine(model), ids, tuple(tokens), [one.split("-") for one in ids], codes.tolist()):
+        assert columns(same) == want
+    assert columns([one.replace("-", "/") for one in ids], sep="/")["prefix_2"] == [f"{a}/{b}" for a, b, _ in codes]
+    named = {f"SKU-{i}": one for i, one in enumerate(ids)}
+    assert columns(named) == columns(codes, items=list(named))
+    assert columns(named, items=ids)["text"] == ids
+    words = columns([["red", "x"], ["blue", "y"]] * 1000)
+    assert words["prefix_1"][:2] == ["red", "blue"]
+    assert words["semantic_id"][:2] == words["prefix_2"][:2] == ["red-x", "blue-y"]
+
+
 def test_many_rows_come_in_groups(tmp_path: Path) -> None:
     n = 2 * 65_536 + 3
     rng = np.random.default_rng(0)
@@ -100,7 +120,7 @@ def test_texts_from_anywhere(tmp_path: Path, kind: Callable[[list[str]], Any]) -
 
 def test_what_is_missing_is_null(tmp_path: Path) -> None:
     path = tmp_path / "items.parquet"
-    missing = [None, float("nan"), pd.NA, pd.NaT, "there"]
+    missing = [None, np.float32("nan"), pd.NA, pd.NaT, "there"]
     frame = pd.DataFrame({"size": [1.5, None, 2.5, None, 3.5], "kind": pd.Categorical(["a", "b", None, "a", "b"])})
     to_embedding_atlas(np.eye(5), np.zeros((5, 1), int), path, missing, labels=missing, columns=frame)
     table = rows_of(path)
@@ -138,19 +158,19 @@ X3, C3 = np.eye(3), np.zeros((3, 2), int)
     [
         ((X3, C3), {"path": "items.csv"}, ValueError, "items.csv: want a name that ends in .parquet"),
         ((X3, C3), {"path": "missing/items.parquet"}, ValueError, "missing does not exist; make it first"),
-        ((X3, C3[:0]), {}, ShapeMismatchError, r"\(0, 2\): want at least one row"),
-        ((X3, C3[:2]), {}, ShapeMismatchError, r"X has shape \(3, 3\), want \(2, n_features\)"),
-        ((X3, C3 - 1), {}, CodeError, "-1 at row 0, level 0"),
+        ((X3, C3[:0]), {}, ShapeMismatchError, "no item: want at least one sample"),
+        ((X3, C3[:2]), {}, ShapeMismatchError, "X has 3 rows, codes have 2"),
+        ((X3, C3 - 1), {}, CodeError, r"codes\[0, 0\] is -1: want codes >= 0"),
         ((X3, C3 + 0.5), {}, ValueError, "integer codes"),
         ((X3 * np.nan, C3), {}, ValueError, "NaN or Inf values, first in row 0"),
         ((None, C3), {}, ValueError, "X is None: want embeddings, or coordinates"),
         ((None, C3), {"coordinates": X3[:, :2], "n_neighbors": 1}, ValueError, "X is None"),
-        ((X3, C3), {"coordinates": X3}, ShapeMismatchError, r"coordinates has shape \(3, 3\), want \(3, 2\)"),
-        ((X3, C3), {"coordinates": np.full((3, 2), np.inf)}, ValueError, "NaN or Inf"),
+        ((X3, C3), {"coordinates": X3}, ShapeMismatchError, r"coordinates of shape \(3, 3\): want \(3, 2\)"),
+        ((X3, C3), {"coordinates": np.full((3, 2), np.inf)}, ValueError, "coordinates of row 0"),
         ((X3, C3), {"n_neighbors": -1}, ValueError, "n_neighbors=-1"),
         ((X3, C3, ["a", "b"]), {}, ShapeMismatchError, "2 items for 3 rows"),
-        ((X3, C3, "abc"), {}, TypeError, "items is a str"),
-        ((X3, C3, {"text": ["a", "b", "c"]}), {}, TypeError, "items is a dict"),
+        ((X3, C3, "abc"), {}, TypeError, "items is 'abc'"),
+        ((X3, C3, {"text": ["a", "b", "c"]}), {}, TypeError, "items is {'text'"),
         ((X3, C3, ["a", "b", "\ud800"]), {}, ValueError, r"items\[2\] is '\\ud800': not a text in Unicode"),
         ((X3, C3), {"labels": [1, 2]}, ShapeMismatchError, "2 labels for 3 rows"),
         (

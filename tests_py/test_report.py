@@ -135,7 +135,7 @@ def test_labels(made, blobs, model):
     assert f"Labels that first codes tell {values['prefix_nmi'][1]:.2f}" in page.text
 
 
-@pytest.mark.parametrize("nothing", [[None] * 50, [float("nan")] * 50])
+@pytest.mark.parametrize("nothing", [[None] * 50, [float("nan")] * 50, [np.float32("nan")] * 50])
 def test_no_label_at_all(made, nothing):
     x = np.random.default_rng(0).normal(size=(50, 3))
     page = made(x, RQKMeans(2, 4, random_state=0).fit(x), labels=nothing)
@@ -281,8 +281,10 @@ CODES = np.arange(40).reshape(20, 2) % 5
     ("arguments", "error", "words"),
     [
         ({"X": np.empty((0, 3)), "codes": np.empty((0, 2), int)}, ShapeMismatchError, "at least one sample"),
+        ({"X": [], "codes": []}, ShapeMismatchError, "codes are of no item: want at least one sample"),
         ({"X": np.where(np.arange(20)[:, None] == 7, np.nan, X)}, ValueError, "NaN or Inf.*row 7"),
         ({"codes": CODES[:19]}, ShapeMismatchError, "X has 20 rows, codes have 19"),
+        ({"codes": "ids.csv"}, TypeError, "codes is 'ids.csv': want codes, a sequence of ids, or a model"),
         ({"codes": CODES - 3}, ValueError, r"codes\[0, 0\] is -3: want codes >= 0"),
         ({"codes": CODES + 0.5}, ValueError, "Expected integer codes"),
         ({"codes": ["1-2"] * 19 + ["1-2-3"]}, ShapeMismatchError, "3 codes for item 19, the first has 2"),
@@ -290,10 +292,15 @@ CODES = np.arange(40).reshape(20, 2) % 5
         ({"codes": ["1-2"] * 19 + [None]}, ValueError, r"codes\[19\] is None"),
         ({"codes": [[1, 2]] * 19 + [[1]]}, ShapeMismatchError, "different lengths"),
         ({"items": ["a"] * 3}, ShapeMismatchError, "3 items for 20 rows"),
-        ({"items": "a" * 20}, ValueError, "items is 'aaa"),
+        ({"items": "a" * 20}, TypeError, "items is 'aaa"),
+        ({"items": dict.fromkeys(range(20))}, TypeError, "items is {0: None"),
+        ({"items": 5}, TypeError, "items is 5: want a sequence of 20"),
+        ({"labels": "a" * 20}, TypeError, "labels is 'aaa"),
         ({"labels": ["a"] * 21}, ShapeMismatchError, "21 labels for 20 rows"),
         ({"labels": [["a"]] * 20}, ValueError, r"label \['a'\] at row 0"),
         ({"coordinates": X}, ShapeMismatchError, r"coordinates of shape \(20, 3\): want \(20, 2\)"),
+        ({"coordinates": [["a", "b"]] * 20}, ValueError, "coordinates are not all numbers"),
+        ({"coordinates": np.full((20, 2), 1e300)}, ValueError, "coordinates of row 0 are .* at most 3.4e38"),
         ({"coordinates": np.where(np.arange(20)[:, None] == 4, np.inf, X[:, :2])}, ValueError, "coordinates of row 4"),
         ({"max_items": 0}, ValueError, "max_items=0"),
         ({"k": 0}, ValueError, "k=0"),

@@ -8,16 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from . import _native_metrics
-from ._arrays import CodeMatrix, FloatMatrix, as_codes, as_matrix, check_finite
-from ._large import float32_rows
+from ._arrays import CodeMatrix, FloatMatrix
+from ._given import Parts, as_places, is_missing, one_each, read_codes
 from ._params import check_int
 from ._pca import principal_map
-from .core import codes_to_ids
-from .exceptions import CodeError, ShapeMismatchError
-from .utils.metrics import _is_missing
+from .exceptions import ShapeMismatchError
+from .utils.metrics import _as_both
 
 __all__ = ["to_embedding_atlas"]
 
@@ -26,7 +24,7 @@ _ROWS = 1 << 16  # of a row group: what is held as text at a time
 
 def to_embedding_atlas(
     X: Any,
-    codes: npt.ArrayLike,
+    codes: Any,
     path: str | os.PathLike[str],
     items: Any = None,
     *,
@@ -35,6 +33,7 @@ def to_embedding_atlas(
     columns: Mapping[str, Any] | None = None,
     coordinates: Any = None,
     n_neighbors: int = 0,
+    sep: str = "-",
 ) -> str:
     """Write embeddings and codes to a file for Apple's Embedding Atlas, and return the command that opens it.
 
@@ -54,8 +53,9 @@ def to_embedding_atlas(
     ----------
     X : array-like of shape (n_samples, n_features)
         Embeddings. None will do if `coordinates` are given and `n_neighbors` is 0.
-    codes : array-like of shape (n_samples, n_levels), integers
-        Their codes.
+    codes : array-like of shape (n_samples, n_levels), or sequence of ids, or encoder, or engine
+        Codes; or an id for each embedding, such as "3-9-1" or "<a_3><b_9>" or a list of codes or tokens, all of one
+        length; or a mapping of items to such ids; or a fitted model or an engine, which encodes `X`.
     path : str or path-like
         A file that ends in .parquet. It appears whole or not at all.
     items : array-like of shape (n_samples,), default=None
@@ -72,6 +72,8 @@ def to_embedding_atlas(
         How many nearest neighbors in `X` to write for each item, which the page lists when an item is chosen. They are
         exact, so the time grows with the square of the number of items: 63,666 x 384 take some seconds, 250 times as
         long a million.
+    sep : str, default="-"
+        What stands between the codes of an id, in `codes` and in the file.
 
     Returns
     -------
@@ -100,25 +102,21 @@ def to_embedding_atlas(
     >>> command.split()[2:]
     ['--x', 'x', '--y', 'y', '--text', 'text']
     """
-    from ._id_files import replacing  # these take their time to import
+    from ._id_files import check_target, replacing  # these take their time to import
     from ._tables import DataError, import_pyarrow
 
     file = os.fspath(path)
     if not file.lower().endswith(".parquet"):
         raise DataError(f"{file}: want a name that ends in .parquet, by which Embedding Atlas tells how to read it")
     pa, pq = import_pyarrow("writing", file)
-    c = as_codes(codes)
+    check_target(file)
+    c, parts, _, items = read_codes(X, codes, items, sep)
     rows = len(c)
-    if rows == 0:
-        raise ShapeMismatchError(f"codes of shape {c.shape}: want at least one row")
-    if (c < 0).any():
-        row, level = (int(i[0]) for i in (c < 0).nonzero())
-        raise CodeError(f"code out of range: {c[row, level]} at row {row}, level {level}, codes are not negative")
     neighbors = min(check_int("n_neighbors", n_neighbors, 0), rows - 1)
 
-    x = None if X is None else _floats("X", X, rows)
+    x = None if X is None else _as_both(X, c)[0]
     if coordinates is not None:
-        places = _floats("coordinates", coordinates, rows, 2)
+        places = as_places(coordinates, rows).astype(np.float32)
     elif x is not None:
         places = principal_map(x)[0]
     if x is None and (neighbors or coordinates is None):
@@ -126,7 +124,7 @@ def to_embedding_atlas(
     near = None if not neighbors or x is None else _native_metrics.neighbors(x, np.arange(rows), neighbors)
 
     texts = {"text": ("items", items), "label": ("labels", labels), "semantic_id": ("ids", ids)}
-    given = {key: (name, _values(name, v, rows)) for key, (name, v) in texts.items() if v is not None}
+    given = {key: (name, one_each(name, v, rows)) for key, (name, v) in texts.items() if v is not None}
     extra = _extra(pa, {} if columns is None else columns, rows, c.shape[1])
     strings = ["text", "label", *(f"prefix_{n + 1}" for n in range(c.shape[1])), "semantic_id"]
     fields = [(key, pa.string()) for key in strings if key in given or key not in ("text", "label")]
@@ -140,7 +138,7 @@ def to_embedding_atlas(
     with replacing(file) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for low in range(0, rows, _ROWS):
             part = slice(low, min(low + _ROWS, rows))
-            arrays: dict[str, Any] = dict(_ids(c[part]))
+            arrays: dict[str, Any] = _ids(c[part], parts, sep)
             arrays |= {key: _strings(name, values[part], low) for key, (name, values) in given.items()}
             arrays |= {key: column.slice(low, part.stop - low).combine_chunks() for key, column in extra.items()}
             arrays |= {"x": places[part, 0], "y": places[part, 1]}
@@ -152,32 +150,9 @@ def to_embedding_atlas(
     return shlex.join(["embedding-atlas", file, *options, *["--neighbors", "neighbors"] * (near is not None)])
 
 
-def _floats(name: str, values: Any, rows: int, columns: int | None = None) -> FloatMatrix:
-    """Return finite float32 (rows, columns)."""
-    array = as_matrix(values)
-    if len(array) != rows or (columns is not None and array.shape[1] != columns):
-        want = f"({rows}, {columns or 'n_features'})"
-        raise ShapeMismatchError(f"{name} has shape {array.shape}, want {want}: a row for each row of codes")
-    finite = float32_rows(array)
-    if finite is array:
-        check_finite(finite)
-    return finite
-
-
-def _values(name: str, values: Any, rows: int) -> list[Any]:
-    """Return a list of `rows` values."""
-    if isinstance(values, (str, bytes, Mapping)):
-        raise TypeError(f"{name} is a {type(values).__name__}: want one value for each row of codes")
-    listed = values.tolist() if hasattr(values, "tolist") else list(values)
-    if not isinstance(listed, list) or len(listed) != rows:
-        n = len(listed) if isinstance(listed, list) else 1
-        raise ShapeMismatchError(f"{n} {name} for {rows} rows of codes: want one for each")
-    return listed
-
-
 def _strings(name: str, values: list[Any], first: int) -> list[str | None]:
     """Return values as texts, None where one is missing; `first` is the number of the first row."""
-    texts = [None if _is_missing(value) else str(value) for value in values]
+    texts = [None if is_missing(value) else str(value) for value in values]
     for row, text in enumerate(texts, first):
         if text is not None and not text.isascii():
             try:
@@ -187,9 +162,12 @@ def _strings(name: str, values: list[Any], first: int) -> list[str | None]:
     return texts
 
 
-def _ids(codes: CodeMatrix) -> dict[str, list[str]]:
+def _ids(codes: CodeMatrix, parts: Parts, sep: str) -> dict[str, Any]:
     """Return the columns prefix_1, ..., and the ids of all codes."""
-    prefixes = [codes_to_ids(np.ascontiguousarray(codes[:, : n + 1])) for n in range(codes.shape[1])]
+    prefixes: list[list[str]] = []
+    for column, part in zip(codes.T.tolist(), parts, strict=True):
+        texts = [str(code) if part is None else part[code] for code in column]
+        prefixes.append([f"{a}{sep}{b}" for a, b in zip(prefixes[-1], texts, strict=True)] if prefixes else texts)
     return {f"prefix_{n + 1}": prefix for n, prefix in enumerate(prefixes)} | {"semantic_id": prefixes[-1]}
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from .._given import as_places, read_codes
 from .._id_files import check_target, replacing
 from .._params import check_int
 from ..exceptions import UndefinedMetricWarning
 from ..utils.metrics import _as_both, _codebook_sizes, evaluate, prefix_nmi
-from ._input import as_labels, as_names, as_places, read_codes
+from ._names import as_labels, as_lines
 
 __all__ = ["report"]
 
@@ -79,6 +79,8 @@ def report(
         If `X`, `codes`, `items`, `labels` and `coordinates` are not of one length, or there are no items.
     ValueError
         If `X` or `coordinates` hold NaN or infinity, an id is none, or the file cannot be written where `path` says.
+    TypeError
+        If `items` or `labels` are a text or a mapping.
     OSError
         If the file cannot be written; one that was there is still there.
 
@@ -106,18 +108,9 @@ def report(
     target = os.fspath(path)
     check_target(target)
     check_int("max_items", max_items, 1)
-    if hasattr(codes, "encode") and not isinstance(codes, (str, bytes)):
-        encoder = codes if encoder is None else encoder
-        codes = codes.encode(X)
-    elif hasattr(codes, "encoder"):
-        encoder = codes.encoder if encoder is None else encoder
-        codes = codes.encoder.encode(X)
-    elif isinstance(codes, Mapping):
-        items = list(codes) if items is None else items
-        codes = list(codes.values())
-    numbers, parts = read_codes(codes, sep)
+    numbers, parts, encoder, items = read_codes(X, codes, items, sep, encoder)
     x, c = _as_both(X, numbers)
-    names = None if items is None else as_names("items", items, len(c))
+    names = None if items is None else as_lines("items", items, len(c))
     tags = None if labels is None else as_labels(labels, len(c))
     places = None if coordinates is None else as_places(coordinates, len(c))
     with warnings.catch_warnings():

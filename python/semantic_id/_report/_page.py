@@ -17,11 +17,12 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from .._arrays import CodeMatrix, FloatMatrix
+from .._given import Parts
 from .._pca import principal_map
 from .._version import __version__
 from . import _figures, _table
-from ._input import Labels, Parts
 from ._map import colours, name_places
+from ._names import Labels
 
 _TEXT_BYTES = 5_000_000  # for names of items; with plotly.js of 5 MB and numbers of 2 MB the file is below 15 MB
 _LABEL_BYTES = 500_000

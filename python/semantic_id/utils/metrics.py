@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from .. import _native_metrics
 from .._arrays import CodeMatrix, FloatMatrix, as_codes, as_matrix
+from .._given import label_numbers
 from .._large import float32_rows
 from .._native import DISTANCES, METRICS
 from .._params import check_choice, check_int
@@ -174,7 +175,7 @@ def measure_codes(
     values : dict
         Those of `evaluate` that need no embeddings.
     """
-    number = None if labels is None else _label_numbers(labels, len(codes))
+    number = None if labels is None else label_numbers(labels, len(codes))
     together = None if pairs is None else _as_pairs(pairs, len(codes))
     used = _native_metrics.use(codes, sizes)
     values: dict[str, Any] = {
@@ -778,7 +779,7 @@ def prefix_purity(codes: npt.ArrayLike, labels: Any) -> list[float]:
     [0.6666666666666666, 1.0, 1.0]
     """
     c = as_codes(codes)
-    return _meaning(c, _label_numbers(labels, len(c))).purity
+    return _meaning(c, label_numbers(labels, len(c))).purity
 
 
 def prefix_nmi(codes: npt.ArrayLike, labels: Any) -> list[float]:
@@ -813,7 +814,7 @@ def prefix_nmi(codes: npt.ArrayLike, labels: Any) -> list[float]:
     [0.0, 1.0, 0.8]
     """
     c = as_codes(codes)
-    return _meaning(c, _label_numbers(labels, len(c))).nmi
+    return _meaning(c, label_numbers(labels, len(c))).nmi
 
 
 def cooccurrence_alignment(codes: npt.ArrayLike, pairs: npt.ArrayLike) -> dict[str, Any]:
@@ -942,26 +943,6 @@ def _quantization_mse(x: FloatMatrix, c: CodeMatrix, encoder: Any) -> float | No
             raise ShapeMismatchError(f"the encoder decodes to shape {decoded.shape}, X has {part.shape}")
         total += _native_metrics.sum_squares(part, decoded, metric if metric in METRICS else "l2")
     return total / x.size
-
-
-def _label_numbers(labels: Any, rows: int) -> npt.NDArray[np.int32]:
-    """Number the labels from 0 on; those that are missing (None, NaN, NaT, pandas' NA) get -1."""
-    values = labels.tolist() if hasattr(labels, "tolist") else list(labels)
-    if len(values) != rows:
-        raise ShapeMismatchError(f"{len(values)} labels for {rows} rows of codes: want one for each")
-    numbers: dict[Any, int] = {}
-    out = np.empty(rows, np.int32)
-    for i, value in enumerate(values):
-        if isinstance(value, (list, dict, set)):
-            raise ValueError(f"label {value!r} at row {i}: want one label a row, of a type that can be a dict's key")
-        out[i] = -1 if _is_missing(value) else numbers.setdefault(value, len(numbers))
-    return out
-
-
-def _is_missing(value: Any) -> bool:
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):  # pandas', which compare with nothing
-        return True
-    return isinstance(value, float) and math.isnan(value)
 
 
 def _meaning(c: CodeMatrix, numbers: npt.NDArray[np.int32]) -> _native_metrics.Meaning:
