@@ -36,7 +36,7 @@ func smoothed(n float32, total float64, k int) float64 {
 // step takes in the last run of q.
 func (a *averages) step(q *quantizer) {
 	for l, book := range q.books {
-		counts, left, chosen := a.counts[l], q.leftSums(l, 1), make([]int, book.Rows)
+		counts, left, chosen := a.counts[l], q.leftSums(l), make([]int, book.Rows)
 		for _, k := range q.codes[l] {
 			if k >= 0 {
 				chosen[k]++

@@ -27,14 +27,18 @@ type quantizer struct {
 	codes [][]int32     // per level; -1 where a row does not go through it
 	left  []core.Matrix // per level: the residual after it, 0 where a row does not go through it
 	err   error         // of the run: ctx ended, or distances that overflow
+
+	sums   [][]float64 // what leftSums returns
+	summed bool        // of this run
 }
 
 func newQuantizer(ctx context.Context, books []core.Matrix, rows int, p Params) *quantizer {
 	q := &quantizer{ctx: ctx, books: books, epsilons: p.Epsilons, iters: p.SinkhornIters, rotate: p.Rotate}
-	for range books {
+	for _, b := range books {
 		q.search = append(q.search, new(f32.Codebook))
 		q.codes = append(q.codes, make([]int32, rows))
 		q.left = append(q.left, core.NewMatrix(rows, p.EDim))
+		q.sums = append(q.sums, make([]float64, len(b.Data)))
 	}
 	return q
 }
@@ -61,6 +65,7 @@ func (q *quantizer) assign(l int, z core.Matrix, codes []int32) error {
 // run quantizes z level by level and writes the sum of the chosen vectors to dst.
 func (q *quantizer) run(dst, z core.Matrix) {
 	clear(dst.Data)
+	q.summed = false
 	deep := q.depths(z.Rows)
 	if q.begin == nil {
 		parallel(len(q.books), 1, func(l, _ int) {
@@ -92,16 +97,27 @@ func (q *quantizer) run(dst, z core.Matrix) {
 	}
 }
 
-// leftSums adds up, for each vector of a level, what it left over of the rows that chose it, times c.
-func (q *quantizer) leftSums(l int, c float64) []float64 {
-	cols := q.books[l].Cols
-	sums := make([]float64, len(q.books[l].Data))
-	eachColumn(q.left[l].Data, cols, func(lo, hi, i int, row []float32) {
-		if k := int(q.codes[l][i]); k >= 0 {
-			f32.Add64(sums[k*cols+lo:][:hi-lo], row, c)
-		}
-	})
-	return sums
+// leftSums adds up, for each vector of a level, what it left over of the rows that chose it. The sums hold until the next run.
+func (q *quantizer) leftSums(l int) []float64 {
+	if !q.summed {
+		q.summed = true
+		cols := q.books[0].Cols
+		parts := (cols + partColumns - 1) / partColumns
+		parallel(len(q.books)*parts, 1, func(task, _ int) {
+			l, lo := task/parts, task%parts*partColumns
+			hi := min(cols, lo+partColumns)
+			sums := q.sums[l]
+			for k := range q.books[l].Rows {
+				clear(sums[k*cols+lo : k*cols+hi])
+			}
+			for i, k := range q.codes[l] {
+				if k >= 0 {
+					f32.Add64(sums[int(k)*cols+lo:], q.left[l].Row(i)[lo:hi], 1)
+				}
+			}
+		})
+	}
+	return q.sums[l]
 }
 
 func firstErr(a, b error) error {
@@ -172,8 +188,9 @@ func (g *graph) quantizeLoss(q *quantizer, z, sum *gorgonia.Node, books gorgonia
 			}}, from...), nil}
 			for l, book := range in[2:] {
 				grads = append(grads, g.apply(op{name: "bookGrad", shape: book.Shape(), over: -1, forward: func(dst []float32, v [][]float32) {
-					for i, s := range q.leftSums(l, -2*scale*float64(v[0][0])) {
-						dst[i] = float32(s)
+					c := -2 * scale * float64(v[0][0])
+					for i, s := range q.leftSums(l) {
+						dst[i] = float32(c * s)
 					}
 				}}, grad, sum))
 			}

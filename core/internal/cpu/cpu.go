@@ -17,7 +17,7 @@ type Level int32
 
 const (
 	Generic Level = iota // plain Go
-	AVX2                 // AVX2 and FMA
+	AVX2                 // AVX2, FMA and BMI1
 	AVX512               // AVX-512 F, DQ, BW and VL, BMI2, and all of AVX2
 )
 

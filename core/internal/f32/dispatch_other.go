@@ -48,8 +48,14 @@ func timesDiffVectors(dst, x, y []float32, c float32) int         { return 0 }
 func sqDiff64Vectors(sums *[dotLanes]float64, x, y []float32) int { return 0 }
 func adamVectors(x, m, v, g []float32, constants *[7]float32) int { return 0 }
 
-func (s *lists) multiply(l cpu.Level, c []float32, stride, panels int, block []float32, t tileOf) {
-	s.multiplyGeneric(shapes[l].lanes, c, stride, panels, block, t)
+func (m *marked) multiply(l cpu.Level, c []float32, stride, panels int, block []float32, t tileOf) {
+	m.multiplyGeneric(shapes[l].lanes, c, stride, panels, block, t)
 }
 
-func compress(cpu.Level, *lists, []float32, int, int, int, int) { panic("f32: no such level") }
+func mark(_ cpu.Level, sets []uint64, src []float32, n, stride int) {
+	markGeneric(sets, src, n, stride)
+}
+
+func turn(_ cpu.Level, dst []float32, sets []uint64, q int, src []float32, offsets *[sparsePiece]int, room int) {
+	turnGeneric(dst, sets, q, src, offsets, room)
+}

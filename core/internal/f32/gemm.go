@@ -124,7 +124,7 @@ type gemm struct {
 	a, b    []float32 // blocks as the tiles read them
 	bias    []float32 // of the block's columns, filled up with zeros
 	tile    []float32 // a tile that lies partly outside of c
-	lists   lists     // of a sparse a
+	marked  marked    // of a sparse a
 	edge    []float32 // columns of c that are no whole panel
 	norms   [2 * maxLanes]float32
 	offsets [maxLanes]int

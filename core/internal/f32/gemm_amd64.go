@@ -2,7 +2,11 @@
 
 package f32
 
-import "github.com/semantic-id/semantic-id/core/internal/cpu"
+import (
+	"unsafe"
+
+	"github.com/semantic-id/semantic-id/core/internal/cpu"
+)
 
 func gemmTile(l cpu.Level, size int, c []float32, stride int, a []float32, row, step int, panel []float32, t tileOf) {
 	lanes := shapes[l].lanes
@@ -52,16 +56,16 @@ func columns(l cpu.Level, dst, src []float32, size, pieces, depth, stride int) {
 	}
 }
 
-func (s *lists) multiply(l cpu.Level, c []float32, stride, panels int, block []float32, t tileOf) {
+func (m *marked) multiply(l cpu.Level, c []float32, stride, panels int, block []float32, t tileOf) {
 	lanes := shapes[l].lanes
 	if l == cpu.Generic {
-		s.multiplyGeneric(lanes, c, stride, panels, block, t)
+		m.multiplyGeneric(lanes, c, stride, panels, block, t)
 		return
 	}
-	if s.rows == 0 {
+	if m.rows == 0 {
 		return
 	}
-	_, _ = c[(s.rows-1)*stride+panels*lanes-1], block[panels*lanes*t.depth-1]
+	_, _, _ = c[(m.rows-1)*stride+panels*lanes-1], m.values[(m.rows-1)*m.stride+t.depth-1], block[panels*lanes*t.depth-1]
 	var bias *float32
 	if t.bias != nil {
 		bias = &t.bias[:panels*lanes][0]
@@ -79,29 +83,40 @@ func (s *lists) multiply(l cpu.Level, c []float32, stride, panels int, block []f
 	case l == cpu.AVX2:
 		kernel = sparseAVX2x1
 	}
-	kernel(&c[0], 4*stride, &s.values[0], &s.offsets[0], &s.counts[0], s.rows, 4*s.room, &block[0], 4*lanes*t.depth, t.add, t.relu, bias)
+	kernel(&c[0], 4*stride, &m.sets[0], &m.values[0], m.rows, 4*m.stride, &block[0], 4*lanes*t.depth, t.add, t.relu, bias)
 }
 
-// compress fills the lists: row r has n pieces of values of src, from r*stride on and between apart.
-func compress(l cpu.Level, s *lists, src []float32, n, stride, between, step int) {
-	_, _, _ = src[(s.rows-1)*stride+(n-1)*between+sparsePiece-1], s.values[s.rows*s.room-1], s.offsets[s.rows*s.room-1]
+// mark sets the bits of what is not 0 in rows of n pieces of src, stride apart. sets must be 0.
+func mark(l cpu.Level, sets []uint64, src []float32, n, stride int) {
+	if l == cpu.Generic || len(sets) == 0 || n == 0 {
+		markGeneric(sets, src, n, stride)
+		return
+	}
+	_ = src[(len(sets)-1)*stride+n*sparsePiece-1]
 	if l == cpu.AVX512 {
-		compressAVX512(&s.values[0], &s.offsets[0], &s.counts[0], &src[0], s.rows, n, 4*stride, 4*between, 4*s.room, step)
+		markAVX512(&sets[0], &src[0], len(sets), n, 4*stride)
 	} else {
-		compressAVX2(&s.values[0], &s.offsets[0], &s.counts[0], &src[0], s.rows, n, 4*stride, 4*between, 4*s.room, step, &orders[0])
+		markAVX2(&sets[0], &src[0], len(sets), n, 4*stride)
 	}
 }
 
-// orders has, for each set of lanes of a vector, their numbers in order.
-var orders = func() (table [256][8]int32) {
-	for set := range table {
-		n := 0
-		for lane := range int32(8) {
-			if set>>lane&1 == 1 {
-				table[set][n] = lane
-				n++
-			}
-		}
+// turn writes as many columns of the rows of src at offsets as there are sets, a multiple of four, to dst, as rows room
+// apart, and sets the bits of what is not 0, from bit q on.
+func turn(l cpu.Level, dst []float32, sets []uint64, q int, src []float32, offsets *[sparsePiece]int, room int) {
+	if l == cpu.Generic || len(sets) == 0 {
+		turnGeneric(dst, sets, q, src, offsets, room)
+		return
 	}
-	return table
-}()
+	_ = dst[(len(sets)-1)*room+sparsePiece-1]
+	var at [sparsePiece]int
+	for i, o := range offsets {
+		_ = src[o+len(sets)-1]
+		at[i] = 4 * o
+	}
+	to := (*uint16)(unsafe.Add(unsafe.Pointer(&sets[0]), q/8))
+	if l == cpu.AVX512 {
+		turnAVX512(&dst[0], to, &src[0], &at[0], len(sets)/4, 4*room)
+	} else {
+		turnAVX2(&dst[0], to, &src[0], &at[0], len(sets)/4, 4*room)
+	}
+}

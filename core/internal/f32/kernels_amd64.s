@@ -4193,22 +4193,24 @@ store:
 	VZEROUPPER
 	RET
 
-// func sparseAVX512x4(c *float32, stride int, values *float32, offsets *int32, counts *int32, rows int, room int, panels *float32, between int, add bool, relu bool, bias *float32)
-// Requires: AVX, AVX512F
-TEXT ·sparseAVX512x4(SB), NOSPLIT, $0-88
+// func sparseAVX512x4(c *float32, stride int, sets *uint64, values *float32, rows int, row int, panels *float32, between int, add bool, relu bool, bias *float32)
+// Requires: AVX, AVX512F, BMI, MMX+
+TEXT ·sparseAVX512x4(SB), NOSPLIT, $0-80
 	MOVQ c+0(FP), AX
 	MOVQ stride+8(FP), CX
-	MOVQ values+16(FP), DX
-	MOVQ offsets+24(FP), BX
-	MOVQ counts+32(FP), SI
-	MOVQ rows+40(FP), DI
-	MOVQ panels+56(FP), R8
-	MOVQ between+64(FP), R9
-	LEAQ (R9)(R9*2), R10
+	MOVQ sets+16(FP), DX
+	MOVQ values+24(FP), BX
+	MOVQ rows+32(FP), SI
+	MOVQ row+40(FP), DI
+	MOVQ between+56(FP), R8
+	MOVQ panels+48(FP), R9
+	LEAQ (R9)(R8*1), R10
+	LEAQ (R10)(R8*1), R11
+	LEAQ (R11)(R8*1), R8
 
 row:
-	MOVB    add+72(FP), R11
-	TESTB   R11, R11
+	MOVB    add+64(FP), R12
+	TESTB   R12, R12
 	JZ      zero
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
@@ -4221,53 +4223,59 @@ row:
 	JMP     start
 
 zero:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
+	VPXORD     Z0, Z0, Z0
+	PREFETCHT0 (AX)
+	VPXORD     Z1, Z1, Z1
+	PREFETCHT0 64(AX)
+	VPXORD     Z2, Z2, Z2
+	PREFETCHT0 128(AX)
+	VPXORD     Z3, Z3, Z3
+	PREFETCHT0 192(AX)
+	VPXORD     Z4, Z4, Z4
+	PREFETCHT0 256(AX)
+	VPXORD     Z5, Z5, Z5
+	PREFETCHT0 320(AX)
+	VPXORD     Z6, Z6, Z6
+	PREFETCHT0 384(AX)
+	VPXORD     Z7, Z7, Z7
+	PREFETCHT0 448(AX)
 
 start:
-	MOVLQSX (SI), R11
-	XORQ    R12, R12
-	TESTQ   R11, R11
-	JZ      done
+	MOVQ  (DX), R12
+	TESTQ R12, R12
+	JZ    done
 
 loop:
-	MOVLQSX      (BX)(R12*4), R13
-	VBROADCASTSS (DX)(R12*4), Z8
-	ADDQ         R8, R13
-	INCQ         R12
-	VFMADD231PS  (R13), Z8, Z0
-	VFMADD231PS  64(R13), Z8, Z1
-	VFMADD231PS  (R13)(R9*1), Z8, Z2
-	VFMADD231PS  64(R13)(R9*1), Z8, Z3
-	VFMADD231PS  (R13)(R9*2), Z8, Z4
-	VFMADD231PS  64(R13)(R9*2), Z8, Z5
-	VFMADD231PS  (R13)(R10*1), Z8, Z6
-	VFMADD231PS  64(R13)(R10*1), Z8, Z7
-	CMPQ         R12, R11
-	JNE          loop
+	TZCNTQ       R12, R13
+	VBROADCASTSS (BX)(R13*4), Z8
+	SHLQ         $0x07, R13
+	BLSRQ        R12, R12
+	VFMADD231PS  (R9)(R13*1), Z8, Z0
+	VFMADD231PS  64(R9)(R13*1), Z8, Z1
+	VFMADD231PS  (R10)(R13*1), Z8, Z2
+	VFMADD231PS  64(R10)(R13*1), Z8, Z3
+	VFMADD231PS  (R11)(R13*1), Z8, Z4
+	VFMADD231PS  64(R11)(R13*1), Z8, Z5
+	VFMADD231PS  (R8)(R13*1), Z8, Z6
+	VFMADD231PS  64(R8)(R13*1), Z8, Z7
+	JNZ          loop
 
 done:
-	MOVQ   bias+80(FP), R11
-	TESTQ  R11, R11
+	MOVQ   bias+72(FP), R12
+	TESTQ  R12, R12
 	JZ     unbiased
-	VADDPS (R11), Z0, Z0
-	VADDPS 64(R11), Z1, Z1
-	VADDPS 128(R11), Z2, Z2
-	VADDPS 192(R11), Z3, Z3
-	VADDPS 256(R11), Z4, Z4
-	VADDPS 320(R11), Z5, Z5
-	VADDPS 384(R11), Z6, Z6
-	VADDPS 448(R11), Z7, Z7
+	VADDPS (R12), Z0, Z0
+	VADDPS 64(R12), Z1, Z1
+	VADDPS 128(R12), Z2, Z2
+	VADDPS 192(R12), Z3, Z3
+	VADDPS 256(R12), Z4, Z4
+	VADDPS 320(R12), Z5, Z5
+	VADDPS 384(R12), Z6, Z6
+	VADDPS 448(R12), Z7, Z7
 
 unbiased:
-	MOVB   relu+73(FP), R11
-	TESTB  R11, R11
+	MOVB   relu+65(FP), R12
+	TESTB  R12, R12
 	JZ     store
 	VPXORD Z9, Z9, Z9
 	VMAXPS Z0, Z9, Z0
@@ -4289,30 +4297,28 @@ store:
 	VMOVUPS Z6, 384(AX)
 	VMOVUPS Z7, 448(AX)
 	ADDQ    CX, AX
-	MOVQ    room+48(FP), R11
-	ADDQ    R11, DX
-	ADDQ    R11, BX
-	ADDQ    $0x04, SI
-	DECQ    DI
+	ADDQ    DI, BX
+	ADDQ    $0x08, DX
+	DECQ    SI
 	JNZ     row
 	VZEROUPPER
 	RET
 
-// func sparseAVX512x2(c *float32, stride int, values *float32, offsets *int32, counts *int32, rows int, room int, panels *float32, between int, add bool, relu bool, bias *float32)
-// Requires: AVX, AVX512F
-TEXT ·sparseAVX512x2(SB), NOSPLIT, $0-88
+// func sparseAVX512x2(c *float32, stride int, sets *uint64, values *float32, rows int, row int, panels *float32, between int, add bool, relu bool, bias *float32)
+// Requires: AVX, AVX512F, BMI, MMX+
+TEXT ·sparseAVX512x2(SB), NOSPLIT, $0-80
 	MOVQ c+0(FP), AX
 	MOVQ stride+8(FP), CX
-	MOVQ values+16(FP), DX
-	MOVQ offsets+24(FP), BX
-	MOVQ counts+32(FP), SI
-	MOVQ rows+40(FP), DI
-	MOVQ panels+56(FP), R8
-	MOVQ between+64(FP), R9
-	LEAQ (R9)(R9*2), R10
+	MOVQ sets+16(FP), DX
+	MOVQ values+24(FP), BX
+	MOVQ rows+32(FP), SI
+	MOVQ row+40(FP), DI
+	MOVQ between+56(FP), R8
+	MOVQ panels+48(FP), R9
+	LEAQ (R9)(R8*1), R8
 
 row:
-	MOVB    add+72(FP), R10
+	MOVB    add+64(FP), R10
 	TESTB   R10, R10
 	JZ      zero
 	VMOVUPS (AX), Z0
@@ -4322,31 +4328,33 @@ row:
 	JMP     start
 
 zero:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
+	VPXORD     Z0, Z0, Z0
+	PREFETCHT0 (AX)
+	VPXORD     Z1, Z1, Z1
+	PREFETCHT0 64(AX)
+	VPXORD     Z2, Z2, Z2
+	PREFETCHT0 128(AX)
+	VPXORD     Z3, Z3, Z3
+	PREFETCHT0 192(AX)
 
 start:
-	MOVLQSX (SI), R10
-	XORQ    R11, R11
-	TESTQ   R10, R10
-	JZ      done
+	MOVQ  (DX), R10
+	TESTQ R10, R10
+	JZ    done
 
 loop:
-	MOVLQSX      (BX)(R11*4), R12
-	VBROADCASTSS (DX)(R11*4), Z4
-	ADDQ         R8, R12
-	INCQ         R11
-	VFMADD231PS  (R12), Z4, Z0
-	VFMADD231PS  64(R12), Z4, Z1
-	VFMADD231PS  (R12)(R9*1), Z4, Z2
-	VFMADD231PS  64(R12)(R9*1), Z4, Z3
-	CMPQ         R11, R10
-	JNE          loop
+	TZCNTQ       R10, R11
+	VBROADCASTSS (BX)(R11*4), Z4
+	SHLQ         $0x07, R11
+	BLSRQ        R10, R10
+	VFMADD231PS  (R9)(R11*1), Z4, Z0
+	VFMADD231PS  64(R9)(R11*1), Z4, Z1
+	VFMADD231PS  (R8)(R11*1), Z4, Z2
+	VFMADD231PS  64(R8)(R11*1), Z4, Z3
+	JNZ          loop
 
 done:
-	MOVQ   bias+80(FP), R10
+	MOVQ   bias+72(FP), R10
 	TESTQ  R10, R10
 	JZ     unbiased
 	VADDPS (R10), Z0, Z0
@@ -4355,7 +4363,7 @@ done:
 	VADDPS 192(R10), Z3, Z3
 
 unbiased:
-	MOVB   relu+73(FP), R10
+	MOVB   relu+65(FP), R10
 	TESTB  R10, R10
 	JZ     store
 	VPXORD Z5, Z5, Z5
@@ -4370,30 +4378,27 @@ store:
 	VMOVUPS Z2, 128(AX)
 	VMOVUPS Z3, 192(AX)
 	ADDQ    CX, AX
-	MOVQ    room+48(FP), R10
-	ADDQ    R10, DX
-	ADDQ    R10, BX
-	ADDQ    $0x04, SI
-	DECQ    DI
+	ADDQ    DI, BX
+	ADDQ    $0x08, DX
+	DECQ    SI
 	JNZ     row
 	VZEROUPPER
 	RET
 
-// func sparseAVX512x1(c *float32, stride int, values *float32, offsets *int32, counts *int32, rows int, room int, panels *float32, between int, add bool, relu bool, bias *float32)
-// Requires: AVX, AVX512F
-TEXT ·sparseAVX512x1(SB), NOSPLIT, $0-88
+// func sparseAVX512x1(c *float32, stride int, sets *uint64, values *float32, rows int, row int, panels *float32, between int, add bool, relu bool, bias *float32)
+// Requires: AVX, AVX512F, BMI, MMX+
+TEXT ·sparseAVX512x1(SB), NOSPLIT, $0-80
 	MOVQ c+0(FP), AX
 	MOVQ stride+8(FP), CX
-	MOVQ values+16(FP), DX
-	MOVQ offsets+24(FP), BX
-	MOVQ counts+32(FP), SI
-	MOVQ rows+40(FP), DI
-	MOVQ panels+56(FP), R8
-	MOVQ between+64(FP), R9
-	LEAQ (R9)(R9*2), R9
+	MOVQ sets+16(FP), DX
+	MOVQ values+24(FP), BX
+	MOVQ rows+32(FP), SI
+	MOVQ row+40(FP), DI
+	MOVQ between+56(FP), R8
+	MOVQ panels+48(FP), R8
 
 row:
-	MOVB    add+72(FP), R9
+	MOVB    add+64(FP), R9
 	TESTB   R9, R9
 	JZ      zero
 	VMOVUPS (AX), Z0
@@ -4401,34 +4406,34 @@ row:
 	JMP     start
 
 zero:
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
+	VPXORD     Z0, Z0, Z0
+	PREFETCHT0 (AX)
+	VPXORD     Z1, Z1, Z1
+	PREFETCHT0 64(AX)
 
 start:
-	MOVLQSX (SI), R9
-	XORQ    R10, R10
-	TESTQ   R9, R9
-	JZ      done
+	MOVQ  (DX), R9
+	TESTQ R9, R9
+	JZ    done
 
 loop:
-	MOVLQSX      (BX)(R10*4), R11
-	VBROADCASTSS (DX)(R10*4), Z2
-	ADDQ         R8, R11
-	INCQ         R10
-	VFMADD231PS  (R11), Z2, Z0
-	VFMADD231PS  64(R11), Z2, Z1
-	CMPQ         R10, R9
-	JNE          loop
+	TZCNTQ       R9, R10
+	VBROADCASTSS (BX)(R10*4), Z2
+	SHLQ         $0x07, R10
+	BLSRQ        R9, R9
+	VFMADD231PS  (R8)(R10*1), Z2, Z0
+	VFMADD231PS  64(R8)(R10*1), Z2, Z1
+	JNZ          loop
 
 done:
-	MOVQ   bias+80(FP), R9
+	MOVQ   bias+72(FP), R9
 	TESTQ  R9, R9
 	JZ     unbiased
 	VADDPS (R9), Z0, Z0
 	VADDPS 64(R9), Z1, Z1
 
 unbiased:
-	MOVB   relu+73(FP), R9
+	MOVB   relu+65(FP), R9
 	TESTB  R9, R9
 	JZ     store
 	VPXORD Z3, Z3, Z3
@@ -4439,65 +4444,123 @@ store:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	ADDQ    CX, AX
-	MOVQ    room+48(FP), R9
-	ADDQ    R9, DX
-	ADDQ    R9, BX
-	ADDQ    $0x04, SI
-	DECQ    DI
+	ADDQ    DI, BX
+	ADDQ    $0x08, DX
+	DECQ    SI
 	JNZ     row
 	VZEROUPPER
 	RET
 
-// func compressAVX512(values *float32, offsets *int32, counts *int32, src *float32, rows int, n int, stride int, between int, room int, step int)
-// Requires: AVX, AVX512F, POPCNT
-TEXT ·compressAVX512(SB), NOSPLIT, $0-80
-	MOVQ         values+0(FP), AX
-	MOVQ         offsets+8(FP), CX
-	MOVQ         counts+16(FP), DX
-	MOVQ         src+24(FP), BX
-	MOVQ         rows+32(FP), SI
-	MOVQ         n+40(FP), DI
-	MOVQ         stride+48(FP), R8
-	MOVQ         between+56(FP), R9
-	MOVQ         room+64(FP), R10
-	MOVQ         $0x0706050403020100, R11
-	VMOVQ        R11, X0
-	MOVQ         $0x0f0e0d0c0b0a0908, R11
-	VMOVQ        R11, X1
-	VPUNPCKLQDQ  X1, X0, X0
-	VPMOVZXBD    X0, Z0
-	VPBROADCASTD step+72(FP), Z1
-	VPMULLD      Z1, Z0, Z0
-	VPSLLD       $0x04, Z1, Z1
-	VPXORD       Z2, Z2, Z2
+// func markAVX512(sets *uint64, src *float32, rows int, n int, stride int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·markAVX512(SB), NOSPLIT, $0-40
+	MOVQ   sets+0(FP), AX
+	MOVQ   src+8(FP), CX
+	MOVQ   rows+16(FP), DX
+	MOVQ   n+24(FP), BX
+	MOVQ   stride+32(FP), SI
+	VPXORD Z0, Z0, Z0
+	MOVQ   BX, DI
+	SHLQ   $0x06, DI
 
 row:
-	XORQ    R11, R11
-	MOVQ    BX, R12
-	MOVQ    DI, R13
-	VMOVUPS Z0, Z3
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ BX, R10
 
 loop:
-	VMOVUPS       (R12), Z4
-	VCMPPS        $0x04, Z2, Z4, K1
-	VPCOMPRESSD.Z Z4, K1, Z4
-	VPCOMPRESSD.Z Z3, K1, Z5
-	KMOVW         K1, R14
-	VMOVUPS       Z4, (AX)(R11*4)
-	VMOVUPS       Z5, (CX)(R11*4)
-	POPCNTL       R14, R14
-	ADDQ          R14, R11
-	VPADDD        Z1, Z3, Z3
-	ADDQ          R9, R12
-	DECQ          R13
-	JNZ           loop
-	MOVL          R11, (DX)
-	ADDQ          $0x04, DX
-	ADDQ          R10, AX
-	ADDQ          R10, CX
-	ADDQ          R8, BX
-	DECQ          SI
-	JNZ           row
+	VMOVUPS    (R8), Z1
+	VCMPPS     $0x04, Z0, Z1, K1
+	KMOVW      K1, R11
+	MOVW       R11, (R9)
+	PREFETCHT0 (R8)(DI*1)
+	ADDQ       $0x40, R8
+	ADDQ       $0x02, R9
+	DECQ       R10
+	JNZ        loop
+	ADDQ       SI, CX
+	ADDQ       $0x08, AX
+	DECQ       DX
+	JNZ        row
+	VZEROUPPER
+	RET
+
+// func turnAVX512(dst *float32, sets *uint16, src *float32, offsets *int, n int, room int)
+// Requires: AVX, AVX512F
+TEXT ·turnAVX512(SB), NOSPLIT, $0-48
+	MOVQ   offsets+24(FP), AX
+	MOVQ   room+40(FP), CX
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst+0(FP), DX
+	MOVQ   sets+8(FP), BX
+	MOVQ   src+16(FP), SI
+	MOVQ   n+32(FP), DI
+
+loop0:
+	MOVQ            (AX), R8
+	VBROADCASTF32X4 (SI)(R8*1), Z1
+	MOVQ            32(AX), R8
+	VINSERTF32X4    $0x01, (SI)(R8*1), Z1, Z1
+	MOVQ            64(AX), R8
+	VINSERTF32X4    $0x02, (SI)(R8*1), Z1, Z1
+	MOVQ            96(AX), R8
+	VINSERTF32X4    $0x03, (SI)(R8*1), Z1, Z1
+	MOVQ            8(AX), R8
+	VBROADCASTF32X4 (SI)(R8*1), Z2
+	MOVQ            40(AX), R8
+	VINSERTF32X4    $0x01, (SI)(R8*1), Z2, Z2
+	MOVQ            72(AX), R8
+	VINSERTF32X4    $0x02, (SI)(R8*1), Z2, Z2
+	MOVQ            104(AX), R8
+	VINSERTF32X4    $0x03, (SI)(R8*1), Z2, Z2
+	MOVQ            16(AX), R8
+	VBROADCASTF32X4 (SI)(R8*1), Z3
+	MOVQ            48(AX), R8
+	VINSERTF32X4    $0x01, (SI)(R8*1), Z3, Z3
+	MOVQ            80(AX), R8
+	VINSERTF32X4    $0x02, (SI)(R8*1), Z3, Z3
+	MOVQ            112(AX), R8
+	VINSERTF32X4    $0x03, (SI)(R8*1), Z3, Z3
+	MOVQ            24(AX), R8
+	VBROADCASTF32X4 (SI)(R8*1), Z4
+	MOVQ            56(AX), R8
+	VINSERTF32X4    $0x01, (SI)(R8*1), Z4, Z4
+	MOVQ            88(AX), R8
+	VINSERTF32X4    $0x02, (SI)(R8*1), Z4, Z4
+	MOVQ            120(AX), R8
+	VINSERTF32X4    $0x03, (SI)(R8*1), Z4, Z4
+	VUNPCKLPS       Z2, Z1, Z5
+	VUNPCKHPS       Z2, Z1, Z1
+	VUNPCKLPS       Z4, Z3, Z2
+	VUNPCKHPS       Z4, Z3, Z4
+	VUNPCKLPD       Z2, Z5, Z3
+	VUNPCKHPD       Z2, Z5, Z2
+	VUNPCKLPD       Z4, Z1, Z5
+	VUNPCKHPD       Z4, Z1, Z1
+	VMOVUPS         Z3, (DX)
+	VCMPPS          $0x04, Z0, Z3, K1
+	KMOVW           K1, R8
+	MOVW            R8, (BX)
+	ADDQ            CX, DX
+	VMOVUPS         Z2, (DX)
+	VCMPPS          $0x04, Z0, Z2, K1
+	KMOVW           K1, R8
+	MOVW            R8, 8(BX)
+	ADDQ            CX, DX
+	VMOVUPS         Z5, (DX)
+	VCMPPS          $0x04, Z0, Z5, K1
+	KMOVW           K1, R8
+	MOVW            R8, 16(BX)
+	ADDQ            CX, DX
+	VMOVUPS         Z1, (DX)
+	VCMPPS          $0x04, Z0, Z1, K1
+	KMOVW           K1, R8
+	MOVW            R8, 24(BX)
+	ADDQ            CX, DX
+	ADDQ            $0x10, SI
+	ADDQ            $0x20, BX
+	DECQ            DI
+	JNZ             loop0
 	VZEROUPPER
 	RET
 
@@ -7225,22 +7288,24 @@ store:
 	VZEROUPPER
 	RET
 
-// func sparseAVX2x4(c *float32, stride int, values *float32, offsets *int32, counts *int32, rows int, room int, panels *float32, between int, add bool, relu bool, bias *float32)
-// Requires: AVX, FMA3
-TEXT ·sparseAVX2x4(SB), NOSPLIT, $0-88
+// func sparseAVX2x4(c *float32, stride int, sets *uint64, values *float32, rows int, row int, panels *float32, between int, add bool, relu bool, bias *float32)
+// Requires: AVX, BMI, FMA3, MMX+
+TEXT ·sparseAVX2x4(SB), NOSPLIT, $0-80
 	MOVQ c+0(FP), AX
 	MOVQ stride+8(FP), CX
-	MOVQ values+16(FP), DX
-	MOVQ offsets+24(FP), BX
-	MOVQ counts+32(FP), SI
-	MOVQ rows+40(FP), DI
-	MOVQ panels+56(FP), R8
-	MOVQ between+64(FP), R9
-	LEAQ (R9)(R9*2), R10
+	MOVQ sets+16(FP), DX
+	MOVQ values+24(FP), BX
+	MOVQ rows+32(FP), SI
+	MOVQ row+40(FP), DI
+	MOVQ between+56(FP), R8
+	MOVQ panels+48(FP), R9
+	LEAQ (R9)(R8*1), R10
+	LEAQ (R10)(R8*1), R11
+	LEAQ (R11)(R8*1), R8
 
 row:
-	MOVB    add+72(FP), R11
-	TESTB   R11, R11
+	MOVB    add+64(FP), R12
+	TESTB   R12, R12
 	JZ      zero
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
@@ -7253,53 +7318,59 @@ row:
 	JMP     start
 
 zero:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
+	VXORPS     Y0, Y0, Y0
+	PREFETCHT0 (AX)
+	VXORPS     Y1, Y1, Y1
+	PREFETCHT0 32(AX)
+	VXORPS     Y2, Y2, Y2
+	PREFETCHT0 64(AX)
+	VXORPS     Y3, Y3, Y3
+	PREFETCHT0 96(AX)
+	VXORPS     Y4, Y4, Y4
+	PREFETCHT0 128(AX)
+	VXORPS     Y5, Y5, Y5
+	PREFETCHT0 160(AX)
+	VXORPS     Y6, Y6, Y6
+	PREFETCHT0 192(AX)
+	VXORPS     Y7, Y7, Y7
+	PREFETCHT0 224(AX)
 
 start:
-	MOVLQSX (SI), R11
-	XORQ    R12, R12
-	TESTQ   R11, R11
-	JZ      done
+	MOVQ  (DX), R12
+	TESTQ R12, R12
+	JZ    done
 
 loop:
-	MOVLQSX      (BX)(R12*4), R13
-	VBROADCASTSS (DX)(R12*4), Y8
-	ADDQ         R8, R13
-	INCQ         R12
-	VFMADD231PS  (R13), Y8, Y0
-	VFMADD231PS  32(R13), Y8, Y1
-	VFMADD231PS  (R13)(R9*1), Y8, Y2
-	VFMADD231PS  32(R13)(R9*1), Y8, Y3
-	VFMADD231PS  (R13)(R9*2), Y8, Y4
-	VFMADD231PS  32(R13)(R9*2), Y8, Y5
-	VFMADD231PS  (R13)(R10*1), Y8, Y6
-	VFMADD231PS  32(R13)(R10*1), Y8, Y7
-	CMPQ         R12, R11
-	JNE          loop
+	TZCNTQ       R12, R13
+	VBROADCASTSS (BX)(R13*4), Y8
+	SHLQ         $0x06, R13
+	BLSRQ        R12, R12
+	VFMADD231PS  (R9)(R13*1), Y8, Y0
+	VFMADD231PS  32(R9)(R13*1), Y8, Y1
+	VFMADD231PS  (R10)(R13*1), Y8, Y2
+	VFMADD231PS  32(R10)(R13*1), Y8, Y3
+	VFMADD231PS  (R11)(R13*1), Y8, Y4
+	VFMADD231PS  32(R11)(R13*1), Y8, Y5
+	VFMADD231PS  (R8)(R13*1), Y8, Y6
+	VFMADD231PS  32(R8)(R13*1), Y8, Y7
+	JNZ          loop
 
 done:
-	MOVQ   bias+80(FP), R11
-	TESTQ  R11, R11
+	MOVQ   bias+72(FP), R12
+	TESTQ  R12, R12
 	JZ     unbiased
-	VADDPS (R11), Y0, Y0
-	VADDPS 32(R11), Y1, Y1
-	VADDPS 64(R11), Y2, Y2
-	VADDPS 96(R11), Y3, Y3
-	VADDPS 128(R11), Y4, Y4
-	VADDPS 160(R11), Y5, Y5
-	VADDPS 192(R11), Y6, Y6
-	VADDPS 224(R11), Y7, Y7
+	VADDPS (R12), Y0, Y0
+	VADDPS 32(R12), Y1, Y1
+	VADDPS 64(R12), Y2, Y2
+	VADDPS 96(R12), Y3, Y3
+	VADDPS 128(R12), Y4, Y4
+	VADDPS 160(R12), Y5, Y5
+	VADDPS 192(R12), Y6, Y6
+	VADDPS 224(R12), Y7, Y7
 
 unbiased:
-	MOVB   relu+73(FP), R11
-	TESTB  R11, R11
+	MOVB   relu+65(FP), R12
+	TESTB  R12, R12
 	JZ     store
 	VXORPS Y8, Y8, Y8
 	VMAXPS Y0, Y8, Y0
@@ -7321,30 +7392,28 @@ store:
 	VMOVUPS Y6, 192(AX)
 	VMOVUPS Y7, 224(AX)
 	ADDQ    CX, AX
-	MOVQ    room+48(FP), R11
-	ADDQ    R11, DX
-	ADDQ    R11, BX
-	ADDQ    $0x04, SI
-	DECQ    DI
+	ADDQ    DI, BX
+	ADDQ    $0x08, DX
+	DECQ    SI
 	JNZ     row
 	VZEROUPPER
 	RET
 
-// func sparseAVX2x2(c *float32, stride int, values *float32, offsets *int32, counts *int32, rows int, room int, panels *float32, between int, add bool, relu bool, bias *float32)
-// Requires: AVX, FMA3
-TEXT ·sparseAVX2x2(SB), NOSPLIT, $0-88
+// func sparseAVX2x2(c *float32, stride int, sets *uint64, values *float32, rows int, row int, panels *float32, between int, add bool, relu bool, bias *float32)
+// Requires: AVX, BMI, FMA3, MMX+
+TEXT ·sparseAVX2x2(SB), NOSPLIT, $0-80
 	MOVQ c+0(FP), AX
 	MOVQ stride+8(FP), CX
-	MOVQ values+16(FP), DX
-	MOVQ offsets+24(FP), BX
-	MOVQ counts+32(FP), SI
-	MOVQ rows+40(FP), DI
-	MOVQ panels+56(FP), R8
-	MOVQ between+64(FP), R9
-	LEAQ (R9)(R9*2), R10
+	MOVQ sets+16(FP), DX
+	MOVQ values+24(FP), BX
+	MOVQ rows+32(FP), SI
+	MOVQ row+40(FP), DI
+	MOVQ between+56(FP), R8
+	MOVQ panels+48(FP), R9
+	LEAQ (R9)(R8*1), R8
 
 row:
-	MOVB    add+72(FP), R10
+	MOVB    add+64(FP), R10
 	TESTB   R10, R10
 	JZ      zero
 	VMOVUPS (AX), Y0
@@ -7354,31 +7423,33 @@ row:
 	JMP     start
 
 zero:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
+	VXORPS     Y0, Y0, Y0
+	PREFETCHT0 (AX)
+	VXORPS     Y1, Y1, Y1
+	PREFETCHT0 32(AX)
+	VXORPS     Y2, Y2, Y2
+	PREFETCHT0 64(AX)
+	VXORPS     Y3, Y3, Y3
+	PREFETCHT0 96(AX)
 
 start:
-	MOVLQSX (SI), R10
-	XORQ    R11, R11
-	TESTQ   R10, R10
-	JZ      done
+	MOVQ  (DX), R10
+	TESTQ R10, R10
+	JZ    done
 
 loop:
-	MOVLQSX      (BX)(R11*4), R12
-	VBROADCASTSS (DX)(R11*4), Y4
-	ADDQ         R8, R12
-	INCQ         R11
-	VFMADD231PS  (R12), Y4, Y0
-	VFMADD231PS  32(R12), Y4, Y1
-	VFMADD231PS  (R12)(R9*1), Y4, Y2
-	VFMADD231PS  32(R12)(R9*1), Y4, Y3
-	CMPQ         R11, R10
-	JNE          loop
+	TZCNTQ       R10, R11
+	VBROADCASTSS (BX)(R11*4), Y4
+	SHLQ         $0x06, R11
+	BLSRQ        R10, R10
+	VFMADD231PS  (R9)(R11*1), Y4, Y0
+	VFMADD231PS  32(R9)(R11*1), Y4, Y1
+	VFMADD231PS  (R8)(R11*1), Y4, Y2
+	VFMADD231PS  32(R8)(R11*1), Y4, Y3
+	JNZ          loop
 
 done:
-	MOVQ   bias+80(FP), R10
+	MOVQ   bias+72(FP), R10
 	TESTQ  R10, R10
 	JZ     unbiased
 	VADDPS (R10), Y0, Y0
@@ -7387,7 +7458,7 @@ done:
 	VADDPS 96(R10), Y3, Y3
 
 unbiased:
-	MOVB   relu+73(FP), R10
+	MOVB   relu+65(FP), R10
 	TESTB  R10, R10
 	JZ     store
 	VXORPS Y4, Y4, Y4
@@ -7402,30 +7473,27 @@ store:
 	VMOVUPS Y2, 64(AX)
 	VMOVUPS Y3, 96(AX)
 	ADDQ    CX, AX
-	MOVQ    room+48(FP), R10
-	ADDQ    R10, DX
-	ADDQ    R10, BX
-	ADDQ    $0x04, SI
-	DECQ    DI
+	ADDQ    DI, BX
+	ADDQ    $0x08, DX
+	DECQ    SI
 	JNZ     row
 	VZEROUPPER
 	RET
 
-// func sparseAVX2x1(c *float32, stride int, values *float32, offsets *int32, counts *int32, rows int, room int, panels *float32, between int, add bool, relu bool, bias *float32)
-// Requires: AVX, FMA3
-TEXT ·sparseAVX2x1(SB), NOSPLIT, $0-88
+// func sparseAVX2x1(c *float32, stride int, sets *uint64, values *float32, rows int, row int, panels *float32, between int, add bool, relu bool, bias *float32)
+// Requires: AVX, BMI, FMA3, MMX+
+TEXT ·sparseAVX2x1(SB), NOSPLIT, $0-80
 	MOVQ c+0(FP), AX
 	MOVQ stride+8(FP), CX
-	MOVQ values+16(FP), DX
-	MOVQ offsets+24(FP), BX
-	MOVQ counts+32(FP), SI
-	MOVQ rows+40(FP), DI
-	MOVQ panels+56(FP), R8
-	MOVQ between+64(FP), R9
-	LEAQ (R9)(R9*2), R9
+	MOVQ sets+16(FP), DX
+	MOVQ values+24(FP), BX
+	MOVQ rows+32(FP), SI
+	MOVQ row+40(FP), DI
+	MOVQ between+56(FP), R8
+	MOVQ panels+48(FP), R8
 
 row:
-	MOVB    add+72(FP), R9
+	MOVB    add+64(FP), R9
 	TESTB   R9, R9
 	JZ      zero
 	VMOVUPS (AX), Y0
@@ -7433,34 +7501,34 @@ row:
 	JMP     start
 
 zero:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
+	VXORPS     Y0, Y0, Y0
+	PREFETCHT0 (AX)
+	VXORPS     Y1, Y1, Y1
+	PREFETCHT0 32(AX)
 
 start:
-	MOVLQSX (SI), R9
-	XORQ    R10, R10
-	TESTQ   R9, R9
-	JZ      done
+	MOVQ  (DX), R9
+	TESTQ R9, R9
+	JZ    done
 
 loop:
-	MOVLQSX      (BX)(R10*4), R11
-	VBROADCASTSS (DX)(R10*4), Y2
-	ADDQ         R8, R11
-	INCQ         R10
-	VFMADD231PS  (R11), Y2, Y0
-	VFMADD231PS  32(R11), Y2, Y1
-	CMPQ         R10, R9
-	JNE          loop
+	TZCNTQ       R9, R10
+	VBROADCASTSS (BX)(R10*4), Y2
+	SHLQ         $0x06, R10
+	BLSRQ        R9, R9
+	VFMADD231PS  (R8)(R10*1), Y2, Y0
+	VFMADD231PS  32(R8)(R10*1), Y2, Y1
+	JNZ          loop
 
 done:
-	MOVQ   bias+80(FP), R9
+	MOVQ   bias+72(FP), R9
 	TESTQ  R9, R9
 	JZ     unbiased
 	VADDPS (R9), Y0, Y0
 	VADDPS 32(R9), Y1, Y1
 
 unbiased:
-	MOVB   relu+73(FP), R9
+	MOVB   relu+65(FP), R9
 	TESTB  R9, R9
 	JZ     store
 	VXORPS Y2, Y2, Y2
@@ -7471,79 +7539,165 @@ store:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    CX, AX
-	MOVQ    room+48(FP), R9
-	ADDQ    R9, DX
-	ADDQ    R9, BX
-	ADDQ    $0x04, SI
-	DECQ    DI
+	ADDQ    DI, BX
+	ADDQ    $0x08, DX
+	DECQ    SI
 	JNZ     row
 	VZEROUPPER
 	RET
 
-// func compressAVX2(values *float32, offsets *int32, counts *int32, src *float32, rows int, n int, stride int, between int, room int, step int, orders *[8]int32)
-// Requires: AVX, AVX2, POPCNT
-TEXT ·compressAVX2(SB), NOSPLIT, $8-88
-	MOVQ         values+0(FP), AX
-	MOVQ         offsets+8(FP), CX
-	MOVQ         counts+16(FP), DX
-	MOVQ         src+24(FP), BX
-	MOVQ         rows+32(FP), SI
-	MOVQ         n+40(FP), DI
-	MOVQ         stride+48(FP), R8
-	MOVQ         between+56(FP), R9
-	MOVQ         room+64(FP), R10
-	MOVQ         orders+80(FP), R11
-	MOVQ         $0x0706050403020100, R12
-	VMOVQ        R12, X0
-	VPMOVZXBD    X0, Y0
-	VPBROADCASTD step+72(FP), Y1
-	VPMULLD      Y1, Y0, Y0
-	VPSLLD       $0x03, Y1, Y1
-	VXORPS       Y2, Y2, Y2
+// func markAVX2(sets *uint64, src *float32, rows int, n int, stride int)
+// Requires: AVX, MMX+
+TEXT ·markAVX2(SB), NOSPLIT, $0-40
+	MOVQ   sets+0(FP), AX
+	MOVQ   src+8(FP), CX
+	MOVQ   rows+16(FP), DX
+	MOVQ   n+24(FP), BX
+	MOVQ   stride+32(FP), SI
+	VXORPS Y0, Y0, Y0
+	MOVQ   BX, DI
+	SHLQ   $0x06, DI
 
 row:
-	XORQ    R12, R12
-	MOVQ    BX, R13
-	MOVQ    DI, R14
-	VMOVUPS Y0, Y3
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ BX, R10
 
 loop:
-	VMOVUPS   (R13), Y4
-	VCMPPS    $0x04, Y2, Y4, Y5
-	VMOVMSKPS Y5, R15
-	MOVQ      R15, BP
-	SHLQ      $0x05, BP
-	VMOVDQU   (R11)(BP*1), Y5
-	VPERMPS   Y4, Y5, Y4
-	VPERMD    Y3, Y5, Y5
-	VMOVUPS   Y4, (AX)(R12*4)
-	VMOVUPS   Y5, (CX)(R12*4)
-	POPCNTL   R15, R15
-	ADDQ      R15, R12
-	VPADDD    Y1, Y3, Y3
-	VMOVUPS   32(R13), Y4
-	VCMPPS    $0x04, Y2, Y4, Y5
-	VMOVMSKPS Y5, R15
-	MOVQ      R15, BP
-	SHLQ      $0x05, BP
-	VMOVDQU   (R11)(BP*1), Y5
-	VPERMPS   Y4, Y5, Y4
-	VPERMD    Y3, Y5, Y5
-	VMOVUPS   Y4, (AX)(R12*4)
-	VMOVUPS   Y5, (CX)(R12*4)
-	POPCNTL   R15, R15
-	ADDQ      R15, R12
-	VPADDD    Y1, Y3, Y3
-	ADDQ      R9, R13
-	DECQ      R14
-	JNZ       loop
-	MOVL      R12, (DX)
-	ADDQ      $0x04, DX
-	ADDQ      R10, AX
-	ADDQ      R10, CX
-	ADDQ      R8, BX
-	DECQ      SI
-	JNZ       row
+	VMOVUPS    (R8), Y1
+	VCMPPS     $0x04, Y0, Y1, Y1
+	VMOVMSKPS  Y1, R11
+	MOVB       R11, (R9)
+	VMOVUPS    32(R8), Y1
+	VCMPPS     $0x04, Y0, Y1, Y1
+	VMOVMSKPS  Y1, R11
+	MOVB       R11, 1(R9)
+	PREFETCHT0 (R8)(DI*1)
+	ADDQ       $0x40, R8
+	ADDQ       $0x02, R9
+	DECQ       R10
+	JNZ        loop
+	ADDQ       SI, CX
+	ADDQ       $0x08, AX
+	DECQ       DX
+	JNZ        row
+	VZEROUPPER
+	RET
+
+// func turnAVX2(dst *float32, sets *uint16, src *float32, offsets *int, n int, room int)
+// Requires: AVX
+TEXT ·turnAVX2(SB), NOSPLIT, $0-48
+	MOVQ   offsets+24(FP), AX
+	MOVQ   room+40(FP), CX
+	VXORPS Y0, Y0, Y0
+	MOVQ   dst+0(FP), DX
+	MOVQ   sets+8(FP), BX
+	MOVQ   src+16(FP), SI
+	MOVQ   n+32(FP), DI
+
+loop0:
+	MOVQ           (AX), R8
+	VBROADCASTF128 (SI)(R8*1), Y1
+	MOVQ           32(AX), R8
+	VINSERTF128    $0x01, (SI)(R8*1), Y1, Y1
+	MOVQ           8(AX), R8
+	VBROADCASTF128 (SI)(R8*1), Y2
+	MOVQ           40(AX), R8
+	VINSERTF128    $0x01, (SI)(R8*1), Y2, Y2
+	MOVQ           16(AX), R8
+	VBROADCASTF128 (SI)(R8*1), Y3
+	MOVQ           48(AX), R8
+	VINSERTF128    $0x01, (SI)(R8*1), Y3, Y3
+	MOVQ           24(AX), R8
+	VBROADCASTF128 (SI)(R8*1), Y4
+	MOVQ           56(AX), R8
+	VINSERTF128    $0x01, (SI)(R8*1), Y4, Y4
+	VUNPCKLPS      Y2, Y1, Y5
+	VUNPCKHPS      Y2, Y1, Y1
+	VUNPCKLPS      Y4, Y3, Y2
+	VUNPCKHPS      Y4, Y3, Y4
+	VUNPCKLPD      Y2, Y5, Y3
+	VUNPCKHPD      Y2, Y5, Y2
+	VUNPCKLPD      Y4, Y1, Y5
+	VUNPCKHPD      Y4, Y1, Y1
+	VMOVUPS        Y3, (DX)
+	VCMPPS         $0x04, Y0, Y3, Y3
+	VMOVMSKPS      Y3, R8
+	MOVB           R8, (BX)
+	ADDQ           CX, DX
+	VMOVUPS        Y2, (DX)
+	VCMPPS         $0x04, Y0, Y2, Y2
+	VMOVMSKPS      Y2, R8
+	MOVB           R8, 8(BX)
+	ADDQ           CX, DX
+	VMOVUPS        Y5, (DX)
+	VCMPPS         $0x04, Y0, Y5, Y2
+	VMOVMSKPS      Y2, R8
+	MOVB           R8, 16(BX)
+	ADDQ           CX, DX
+	VMOVUPS        Y1, (DX)
+	VCMPPS         $0x04, Y0, Y1, Y1
+	VMOVMSKPS      Y1, R8
+	MOVB           R8, 24(BX)
+	ADDQ           CX, DX
+	ADDQ           $0x10, SI
+	ADDQ           $0x20, BX
+	DECQ           DI
+	JNZ            loop0
+	MOVQ           dst+0(FP), DX
+	MOVQ           sets+8(FP), BX
+	MOVQ           src+16(FP), SI
+	MOVQ           n+32(FP), DI
+
+loop1:
+	MOVQ           64(AX), R8
+	VBROADCASTF128 (SI)(R8*1), Y1
+	MOVQ           96(AX), R8
+	VINSERTF128    $0x01, (SI)(R8*1), Y1, Y1
+	MOVQ           72(AX), R8
+	VBROADCASTF128 (SI)(R8*1), Y2
+	MOVQ           104(AX), R8
+	VINSERTF128    $0x01, (SI)(R8*1), Y2, Y2
+	MOVQ           80(AX), R8
+	VBROADCASTF128 (SI)(R8*1), Y3
+	MOVQ           112(AX), R8
+	VINSERTF128    $0x01, (SI)(R8*1), Y3, Y3
+	MOVQ           88(AX), R8
+	VBROADCASTF128 (SI)(R8*1), Y4
+	MOVQ           120(AX), R8
+	VINSERTF128    $0x01, (SI)(R8*1), Y4, Y4
+	VUNPCKLPS      Y2, Y1, Y5
+	VUNPCKHPS      Y2, Y1, Y1
+	VUNPCKLPS      Y4, Y3, Y2
+	VUNPCKHPS      Y4, Y3, Y4
+	VUNPCKLPD      Y2, Y5, Y3
+	VUNPCKHPD      Y2, Y5, Y2
+	VUNPCKLPD      Y4, Y1, Y5
+	VUNPCKHPD      Y4, Y1, Y1
+	VMOVUPS        Y3, 32(DX)
+	VCMPPS         $0x04, Y0, Y3, Y3
+	VMOVMSKPS      Y3, R8
+	MOVB           R8, 1(BX)
+	ADDQ           CX, DX
+	VMOVUPS        Y2, 32(DX)
+	VCMPPS         $0x04, Y0, Y2, Y2
+	VMOVMSKPS      Y2, R8
+	MOVB           R8, 9(BX)
+	ADDQ           CX, DX
+	VMOVUPS        Y5, 32(DX)
+	VCMPPS         $0x04, Y0, Y5, Y2
+	VMOVMSKPS      Y2, R8
+	MOVB           R8, 17(BX)
+	ADDQ           CX, DX
+	VMOVUPS        Y1, 32(DX)
+	VCMPPS         $0x04, Y0, Y1, Y1
+	VMOVMSKPS      Y1, R8
+	MOVB           R8, 25(BX)
+	ADDQ           CX, DX
+	ADDQ           $0x10, SI
+	ADDQ           $0x20, BX
+	DECQ           DI
+	JNZ            loop1
 	VZEROUPPER
 	RET
 

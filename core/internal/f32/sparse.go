@@ -2,29 +2,28 @@ package f32
 
 import (
 	"context"
+	"math/bits"
 	"sync"
 
 	"github.com/semantic-id/semantic-id/core/internal/cpu"
 	"github.com/semantic-id/semantic-id/core/internal/par"
 )
 
-// A ReLU leaves half of what it is given at 0, and a product has nothing to do there. Where enough of a is 0, each of its
-// rows is made a list of what is not, and a row of c takes from b the rows that the list names. The lists are of a few
+// A ReLU leaves half of what it is given at 0, and a product has nothing to do there. Where enough of a is 0, a set of bits
+// says for each of its rows what is not, and a row of c takes from b the rows that are in the set. The sets are of a few
 // columns of a at a time, so that what they choose among stays in the L1 cache.
 
 const (
-	sparseBlock  = 24 << 10 // bytes of b that lists choose among
-	sparsePanels = 4        // of b's columns that a list is read for: their sums are eight registers
-	sparseRows   = 128      // of c that one task takes
-	sparsePiece  = 16       // a list is of so many columns, or a multiple
+	sparseBlock  = 24 << 10 // bytes of b that sets choose among
+	sparseDepth  = 64       // rows of b that there are at most: a set is of so many bits
+	sparsePanels = 4        // of b's columns that a set is read for: their sums are eight registers
+	sparseRows   = 256      // of c that one task takes
+	sparsePiece  = 16       // a set is of so many columns, or a multiple
 	sparseSample = 16       // rows are looked at for their zeros
 )
 
 // sparseShare is the largest share of values that are not 0 at which leaving out the others gains.
 var sparseShare = 0.75
-
-// sparseDepth is how many columns of a one list is of.
-func sparseDepth(l cpu.Level) int { return sparseBlock / (4 * sparsePanels * max(shapes[l].lanes, 16)) }
 
 // share is the share of values that are not 0 in some rows of d.
 func share(d Dense) float64 {
@@ -98,14 +97,9 @@ func transposeTo(c Dense, t []float32) {
 func sparseProduct(c, a, b Dense, then Then) {
 	l := cpu.Use()
 	m, n, k := c.Rows, c.Cols, a.Cols
-	lanes, depth := shapes[l].lanes, sparseDepth(l)
-	wide, blocks := sparsePanels*lanes, ceil(k, depth)
-	packed := scratchOf(k * ceil(n, lanes) * lanes)
-	defer floats.Put(packed)
-	// block is depth rows of wide columns of b, in panels: those from row p and column j on.
-	block := func(p, j int) []float32 {
-		return (*packed)[j*k+p*ceil(min(wide, n-j), lanes)*lanes:]
-	}
+	lanes := shapes[l].lanes
+	wide := sparsePanels * lanes
+	depth := min(sparseDepth, sparseBlock/(4*wide))
 	each := func(tasks int, do func(g *gemm, t int)) {
 		_ = par.Chunks(context.Background(), tasks, 1, func(_, t, _ int) {
 			g := gemms.Get().(*gemm)
@@ -113,10 +107,23 @@ func sparseProduct(c, a, b Dense, then Then) {
 			do(g, t)
 		})
 	}
-	each(ceil(n, wide)*blocks, func(g *gemm, t int) {
-		p, j := t%blocks*depth, t/blocks*wide
-		g.packB(l, block(p, j), b, p, min(depth, k-p), j, min(wide, n-j))
-	})
+	// block is depth rows of wide columns of b, in panels: those from row p and column j on. Each task lays them out as it goes,
+	// unless that takes a transposition.
+	block := func(g *gemm, p, j int) []float32 {
+		g.packB(l, g.b, b, p, min(depth, k-p), j, min(wide, n-j))
+		return g.b
+	}
+	if b.Trans {
+		packed := scratchOf(k * ceil(n, lanes) * lanes)
+		defer floats.Put(packed)
+		at := func(p, j int) []float32 { return (*packed)[j*k+p*ceil(min(wide, n-j), lanes)*lanes:] }
+		blocks := ceil(k, depth)
+		each(ceil(n, wide)*blocks, func(g *gemm, t int) {
+			p, j := t%blocks*depth, t/blocks*wide
+			g.packB(l, at(p, j), b, p, min(depth, k-p), j, min(wide, n-j))
+		})
+		block = func(_ *gemm, p, j int) []float32 { return at(p, j) }
+	}
 	rows := min(sparseRows, ceil(ceil(m, 2*par.Threads()), sparsePiece)*sparsePiece)
 	each(ceil(m, rows), func(g *gemm, t int) {
 		lo, hi := t*rows, min(m, (t+1)*rows)
@@ -125,17 +132,17 @@ func sparseProduct(c, a, b Dense, then Then) {
 			if p+tile.depth == k {
 				tile.relu, tile.bias = then.ReLU, then.Bias
 			}
-			g.lists.set(l, a, lo, hi, p, tile.depth)
+			g.marked.set(l, a, lo, hi, p, tile.depth)
 			for j := 0; j < n; j += wide {
-				g.sparse(l, c, lo, j, min(wide, n-j), block(p, j), tile)
+				g.sparse(l, c, lo, j, min(wide, n-j), block(g, p, j), tile)
 			}
 		}
 	})
 }
 
-// sparse works on the rows of c from i on that g.lists is of, and on columns j to j+cols: a block of b.
+// sparse works on the rows of c from i on that g.marked is of, and on columns j to j+cols: a block of b.
 func (g *gemm) sparse(l cpu.Level, c Dense, i, j, cols int, block []float32, t tileOf) {
-	s, lanes := &g.lists, shapes[l].lanes
+	s, lanes := &g.marked, shapes[l].lanes
 	at := c.Data[i*c.Stride+j:]
 	bias := t.bias
 	for q := 0; q < cols; {
@@ -167,82 +174,96 @@ func (g *gemm) sparse(l cpu.Level, c Dense, i, j, cols int, block []float32, t t
 	}
 }
 
-// lists are what is not 0 in some rows and columns of a matrix: the values and, beside each, the offset in bytes of its
-// column's row in a panel.
-type lists struct {
-	rows, room      int // a list has room for so many values
-	values          []float32
-	offsets, counts []int32
-	pieces          []float32 // of the matrix, where they do not lie as compress wants them
+// marked are some rows and columns of a matrix, and what is not 0 there.
+type marked struct {
+	rows, stride int
+	values       []float32 // row by row, stride apart
+	sets         []uint64  // for each row: bit d is set where column d is not 0
+	copied       []float32 // memory for values that do not lie so in the matrix
 }
 
 // set takes rows lo to hi and columns p to p+depth of a.
-func (s *lists) set(l cpu.Level, a Dense, lo, hi, p, depth int) {
+func (m *marked) set(l cpu.Level, a Dense, lo, hi, p, depth int) {
+	m.rows = hi - lo
+	m.sets = resize(m.sets, m.rows)
+	clear(m.sets)
 	n := ceil(depth, sparsePiece)
-	s.rows, s.room = hi-lo, n*sparsePiece
-	s.values, s.offsets, s.counts = resize(s.values, s.rows*s.room), resize(s.offsets, s.rows*s.room), resize(s.counts, s.rows)
-	step := 4 * shapes[l].lanes
-	if l == cpu.Generic {
-		s.setGeneric(a, lo, p, depth, step)
-		return
-	}
-	if !a.Trans && depth == s.room {
-		compress(l, s, a.Data[lo*a.Stride+p:], n, a.Stride, sparsePiece, step)
-		return
-	}
-	s.pieces = resize(s.pieces, s.rows*s.room)
-	if !a.Trans {
-		for r := range s.rows {
-			row := s.pieces[r*s.room:][:s.room]
-			clear(row[copy(row, a.Data[(lo+r)*a.Stride+p:][:depth]):])
+	room := n * sparsePiece
+	switch whole := m.rows / 4 * 4; {
+	case !a.Trans && (hi-1)*a.Stride+p+room <= len(a.Data):
+		m.values, m.stride = a.Data[lo*a.Stride+p:], a.Stride
+		mark(l, m.sets, m.values, n, m.stride)
+	default:
+		m.copied = resize(m.copied, m.rows*room)
+		m.values, m.stride = m.copied, room
+		if !a.Trans {
+			for r := range m.rows {
+				copy(m.values[r*room:][:depth], a.Data[(lo+r)*a.Stride+p:])
+			}
+			mark(l, m.sets, m.values, n, room)
+			break
 		}
-		compress(l, s, s.pieces, n, s.room, sparsePiece, step)
-		return
-	}
-	var offsets [sparsePiece]int
-	var norms [2 * sparsePiece]float32
-	for q := range n {
-		have := min(sparsePiece, depth-q*sparsePiece)
-		for i := range offsets {
-			offsets[i] = (p+q*sparsePiece+min(i, have-1))*a.Stride + lo
-		}
-		piece := s.pieces[q*sparsePiece*s.rows:][:sparsePiece*s.rows]
-		packPanel(cpu.AVX2, piece, norms[:], a.Data, offsets[:], s.rows) // its panels have sixteen lanes
-		for r := 0; have < sparsePiece && r < s.rows; r++ {
-			clear(piece[r*sparsePiece:][have:sparsePiece])
-		}
-	}
-	compress(l, s, s.pieces, n, sparsePiece, sparsePiece*s.rows, step)
-}
-
-func (s *lists) setGeneric(a Dense, lo, p, depth, step int) {
-	row, column := a.Stride, 1
-	if a.Trans {
-		row, column = 1, a.Stride
-	}
-	for r := range s.rows {
-		n := 0
-		for d := range depth {
-			if v := a.Data[(lo+r)*row+(p+d)*column]; v != 0 {
-				s.values[r*s.room+n], s.offsets[r*s.room+n] = v, int32(d*step)
-				n++
+		for q := 0; q < depth; q += sparsePiece {
+			var offsets [sparsePiece]int
+			for i := range offsets { // columns left over repeat the last one
+				offsets[i] = (p+min(q+i, depth-1))*a.Stride + lo
+			}
+			turn(l, m.values[q:], m.sets[:whole], q, a.Data, &offsets, room)
+			for r := whole; r < m.rows; r++ {
+				for i, o := range offsets {
+					m.values[r*room+q+i] = a.Data[o+r]
+				}
 			}
 		}
-		s.counts[r] = int32(n)
+		if whole < m.rows {
+			mark(l, m.sets[whole:], m.values[whole*room:], n, room)
+		}
+	}
+	if depth < room {
+		for r := range m.sets {
+			m.sets[r] &= 1<<depth - 1
+		}
 	}
 }
 
-// multiplyGeneric adds to each row of c, stride apart, as many panels of columns of what the lists say.
-func (s *lists) multiplyGeneric(lanes int, c []float32, stride, panels int, block []float32, t tileOf) {
-	for r := range s.rows {
+// markGeneric sets the bits of what is not 0 in rows of n pieces of src, stride apart.
+func markGeneric(sets []uint64, src []float32, n, stride int) {
+	for r := range sets {
+		for d, v := range src[r*stride:][:n*sparsePiece] {
+			if v != 0 {
+				sets[r] |= 1 << d
+			}
+		}
+	}
+}
+
+// turnGeneric writes columns of the rows of src at offsets to dst, as rows room apart, one for each set, and sets the bits
+// of what is not 0, from bit q on.
+func turnGeneric(dst []float32, sets []uint64, q int, src []float32, offsets *[sparsePiece]int, room int) {
+	for r := range sets {
+		for i, o := range offsets {
+			v := src[o+r]
+			dst[r*room+i] = v
+			if v != 0 {
+				sets[r] |= 1 << (q + i)
+			}
+		}
+	}
+}
+
+// multiplyGeneric adds to each row of c, stride apart, as many panels of columns of what its set names.
+func (m *marked) multiplyGeneric(lanes int, c []float32, stride, panels int, block []float32, t tileOf) {
+	for r, all := range m.sets {
+		values := m.values[r*m.stride:]
 		for j := range panels * lanes {
 			panel, out := block[j/lanes*lanes*t.depth+j%lanes:], &c[r*stride+j]
 			var sum float32
 			if t.add {
 				sum = *out
 			}
-			for i, v := range s.values[r*s.room:][:s.counts[r]] {
-				sum = fma(v, panel[s.offsets[r*s.room+i]/4], sum)
+			for set := all; set != 0; set &= set - 1 {
+				d := bits.TrailingZeros64(set)
+				sum = fma(values[d], panel[d*lanes], sum)
 			}
 			if t.bias != nil {
 				sum += t.bias[j]

@@ -117,25 +117,30 @@ func gemmAVX512x4(c *float32, stride int, a *float32, row int, step int, panel *
 //go:noescape
 func gemmAVX512x2(c *float32, stride int, a *float32, row int, step int, panel *float32, depth int, add bool, relu bool, bias *float32)
 
-// sparseAVX512x4 is sparseRows for 4 panels of 32 columns; stride, room and between are in bytes.
+// sparseAVX512x4 is multiplyGeneric for 4 panels of 32 columns; stride, row and between are in bytes.
 //
 //go:noescape
-func sparseAVX512x4(c *float32, stride int, values *float32, offsets *int32, counts *int32, rows int, room int, panels *float32, between int, add bool, relu bool, bias *float32)
+func sparseAVX512x4(c *float32, stride int, sets *uint64, values *float32, rows int, row int, panels *float32, between int, add bool, relu bool, bias *float32)
 
-// sparseAVX512x2 is sparseRows for 2 panels of 32 columns; stride, room and between are in bytes.
+// sparseAVX512x2 is multiplyGeneric for 2 panels of 32 columns; stride, row and between are in bytes.
 //
 //go:noescape
-func sparseAVX512x2(c *float32, stride int, values *float32, offsets *int32, counts *int32, rows int, room int, panels *float32, between int, add bool, relu bool, bias *float32)
+func sparseAVX512x2(c *float32, stride int, sets *uint64, values *float32, rows int, row int, panels *float32, between int, add bool, relu bool, bias *float32)
 
-// sparseAVX512x1 is sparseRows for 1 panels of 32 columns; stride, room and between are in bytes.
+// sparseAVX512x1 is multiplyGeneric for 1 panels of 32 columns; stride, row and between are in bytes.
 //
 //go:noescape
-func sparseAVX512x1(c *float32, stride int, values *float32, offsets *int32, counts *int32, rows int, room int, panels *float32, between int, add bool, relu bool, bias *float32)
+func sparseAVX512x1(c *float32, stride int, sets *uint64, values *float32, rows int, row int, panels *float32, between int, add bool, relu bool, bias *float32)
 
-// compressAVX512 is compress for rows of n times sixteen values; stride, between, room and step are in bytes.
+// markAVX512 sets the bits of what is not 0 in rows of n times sixteen values, stride bytes apart.
 //
 //go:noescape
-func compressAVX512(values *float32, offsets *int32, counts *int32, src *float32, rows int, n int, stride int, between int, room int, step int)
+func markAVX512(sets *uint64, src *float32, rows int, n int, stride int)
+
+// turnAVX512 writes four times n columns of sixteen rows, at offsets, as rows room apart, and sets bits of what is not 0; offsets and room are in bytes.
+//
+//go:noescape
+func turnAVX512(dst *float32, sets *uint16, src *float32, offsets *int, n int, room int)
 
 // columnsAVX512x14 copies piece p of row d, of 14 values, to dst[p*depth+d], also of so many. Rows are stride bytes apart.
 //
@@ -245,25 +250,30 @@ func gemmAVX2x4(c *float32, stride int, a *float32, row int, step int, panel *fl
 //go:noescape
 func gemmAVX2x2(c *float32, stride int, a *float32, row int, step int, panel *float32, depth int, add bool, relu bool, bias *float32)
 
-// sparseAVX2x4 is sparseRows for 4 panels of 16 columns; stride, room and between are in bytes.
+// sparseAVX2x4 is multiplyGeneric for 4 panels of 16 columns; stride, row and between are in bytes.
 //
 //go:noescape
-func sparseAVX2x4(c *float32, stride int, values *float32, offsets *int32, counts *int32, rows int, room int, panels *float32, between int, add bool, relu bool, bias *float32)
+func sparseAVX2x4(c *float32, stride int, sets *uint64, values *float32, rows int, row int, panels *float32, between int, add bool, relu bool, bias *float32)
 
-// sparseAVX2x2 is sparseRows for 2 panels of 16 columns; stride, room and between are in bytes.
+// sparseAVX2x2 is multiplyGeneric for 2 panels of 16 columns; stride, row and between are in bytes.
 //
 //go:noescape
-func sparseAVX2x2(c *float32, stride int, values *float32, offsets *int32, counts *int32, rows int, room int, panels *float32, between int, add bool, relu bool, bias *float32)
+func sparseAVX2x2(c *float32, stride int, sets *uint64, values *float32, rows int, row int, panels *float32, between int, add bool, relu bool, bias *float32)
 
-// sparseAVX2x1 is sparseRows for 1 panels of 16 columns; stride, room and between are in bytes.
+// sparseAVX2x1 is multiplyGeneric for 1 panels of 16 columns; stride, row and between are in bytes.
 //
 //go:noescape
-func sparseAVX2x1(c *float32, stride int, values *float32, offsets *int32, counts *int32, rows int, room int, panels *float32, between int, add bool, relu bool, bias *float32)
+func sparseAVX2x1(c *float32, stride int, sets *uint64, values *float32, rows int, row int, panels *float32, between int, add bool, relu bool, bias *float32)
 
-// compressAVX2 is compress for rows of n times sixteen values; stride, between, room and step are in bytes.
+// markAVX2 sets the bits of what is not 0 in rows of n times sixteen values, stride bytes apart.
 //
 //go:noescape
-func compressAVX2(values *float32, offsets *int32, counts *int32, src *float32, rows int, n int, stride int, between int, room int, step int, orders *[8]int32)
+func markAVX2(sets *uint64, src *float32, rows int, n int, stride int)
+
+// turnAVX2 writes four times n columns of sixteen rows, at offsets, as rows room apart, and sets bits of what is not 0; offsets and room are in bytes.
+//
+//go:noescape
+func turnAVX2(dst *float32, sets *uint16, src *float32, offsets *int, n int, room int)
 
 // columnsAVX2x6 copies piece p of row d, of 6 values, to dst[p*depth+d], also of so many. Rows are stride bytes apart.
 //

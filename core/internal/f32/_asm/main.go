@@ -35,7 +35,8 @@ func main() {
 		for _, p := range []int{4, 2, 1} {
 			sparse(l, p)
 		}
-		compress(l)
+		marks(l)
+		turn(l)
 		columns(l, l.groups[0])
 		columns(l, 2*l.width)
 	}

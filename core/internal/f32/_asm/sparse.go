@@ -2,32 +2,25 @@ package main
 
 import (
 	"fmt"
+	"math/bits"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// sparse emits rows of a product for p panels of two vectors of columns, where only the elements of a row that are not 0
-// are there, each with the offset of its row in the panels.
+// sparse emits rows of a product for p panels of two vectors of columns, with those elements of a row that a set of bits names.
 func sparse(l level, p int) {
-	TEXT(fmt.Sprintf("sparse%sx%d", l.name, p), NOSPLIT, "func(c *float32, stride int, values *float32, offsets, counts *int32, rows, room int, panels *float32, between int, add, relu bool, bias *float32)")
-	Doc(fmt.Sprintf("sparse%sx%d is sparseRows for %d panels of %d columns; stride, room and between are in bytes.", l.name, p, p, 2*l.width))
+	TEXT(fmt.Sprintf("sparse%sx%d", l.name, p), NOSPLIT, "func(c *float32, stride int, sets *uint64, values *float32, rows, row int, panels *float32, between int, add, relu bool, bias *float32)")
+	Doc(fmt.Sprintf("sparse%sx%d is multiplyGeneric for %d panels of %d columns; stride, row and between are in bytes.", l.name, p, p, 2*l.width))
 	Pragma("noescape")
 	c, stride := Load(Param("c"), GP64()), Load(Param("stride"), GP64())
-	values, offsets, counts := Load(Param("values"), GP64()), Load(Param("offsets"), GP64()), Load(Param("counts"), GP64())
-	rows, panels, between := Load(Param("rows"), GP64()), Load(Param("panels"), GP64()), Load(Param("between"), GP64())
-	between3 := GP64()
-	LEAQ(Mem{Base: between, Index: between, Scale: 2}, between3)
-	column := func(j int, base reg.Register) Mem {
-		m := Mem{Base: base, Disp: j % 2 * l.bytes()}
-		switch j / 2 {
-		case 1, 2:
-			m.Index, m.Scale = between, uint8(j/2)
-		case 3:
-			m.Index, m.Scale = between3, 1
-		}
-		return m
+	sets, values := Load(Param("sets"), GP64()), Load(Param("values"), GP64())
+	rows, row, between := Load(Param("rows"), GP64()), Load(Param("row"), GP64()), Load(Param("between"), GP64())
+	panels := []reg.Register{Load(Param("panels"), GP64())}
+	for i := 1; i < p; i++ {
+		panels = append(panels, GP64())
+		LEAQ(Mem{Base: panels[i-1], Index: between, Scale: 1}, panels[i])
 	}
 	var sums []reg.VecVirtual
 	for range 2 * p {
@@ -42,26 +35,25 @@ func sparse(l level, p int) {
 	}
 	JMP(LabelRef("start"))
 	Label("zero")
-	for _, s := range sums {
+	for j, s := range sums {
 		zero(s)
+		PREFETCHT0(Mem{Base: c, Disp: j * l.bytes()}) // by the end of the sums it is there to be written
 	}
 	Label("start")
-	n, i := GP64(), GP64()
-	MOVLQSX(Mem{Base: counts}, n)
-	XORQ(i, i)
-	TESTQ(n, n)
+	set := GP64()
+	MOVQ(Mem{Base: sets}, set)
+	TESTQ(set, set)
 	JZ(LabelRef("done"))
 	Label("loop")
-	at, x := GP64(), l.vec()
-	MOVLQSX(Mem{Base: offsets, Index: i, Scale: 4}, at)
+	i, x := GP64(), l.vec()
+	TZCNTQ(set, i)
 	VBROADCASTSS(Mem{Base: values, Index: i, Scale: 4}, x)
-	ADDQ(panels, at)
-	INCQ(i)
+	SHLQ(Imm(uint64(bits.TrailingZeros(uint(2*l.bytes())))), i)
+	BLSRQ(set, set)
 	for j, s := range sums {
-		VFMADD231PS(column(j, at), x, s)
+		VFMADD231PS(Mem{Base: panels[j/2], Index: i, Scale: 1, Disp: j % 2 * l.bytes()}, x, s)
 	}
-	CMPQ(i, n)
-	JNE(LabelRef("loop"))
+	JNZ(LabelRef("loop"))
 	Label("done")
 	bias := Load(Param("bias"), GP64())
 	TESTQ(bias, bias)
@@ -83,89 +75,105 @@ func sparse(l level, p int) {
 		VMOVUPS(s, Mem{Base: c, Disp: j * l.bytes()})
 	}
 	ADDQ(stride, c)
-	room := Load(Param("room"), GP64())
-	ADDQ(room, values)
-	ADDQ(room, offsets)
-	ADDQ(Imm(4), counts)
+	ADDQ(row, values)
+	ADDQ(Imm(8), sets)
 	DECQ(rows)
 	JNZ(LabelRef("row"))
 	VZEROUPPER()
 	RET()
 }
 
-// compress emits the lists of what is not 0 in rows of n times sixteen values.
-func compress(l level) {
-	signature := "func(values *float32, offsets, counts *int32, src *float32, rows, n, stride, between, room, step int)"
-	if l.width == 8 {
-		signature = signature[:len(signature)-1] + ", orders *[8]int32)"
-	}
-	TEXT("compress"+l.name, NOSPLIT, signature)
-	Doc("compress" + l.name + " is compress for rows of n times sixteen values; stride, between, room and step are in bytes.")
-	Pragma("noescape")
-	values, offsets, counts := Load(Param("values"), GP64()), Load(Param("offsets"), GP64()), Load(Param("counts"), GP64())
-	src, rows, n := Load(Param("src"), GP64()), Load(Param("rows"), GP64()), Load(Param("n"), GP64())
-	stride, between, room := Load(Param("stride"), GP64()), Load(Param("between"), GP64()), Load(Param("room"), GP64())
-	var orders reg.Register
-	if l.width == 8 {
-		orders = Load(Param("orders"), GP64())
-	}
-	first, by, none := l.vec(), l.vec(), l.vec()
-	ramp, half := GP64(), XMM()
-	MOVQ(U64(0x0706050403020100), ramp)
-	VMOVQ(ramp, half)
+// mark emits the bits of what is not 0 in v, at a place of a set.
+func mark(l level, v, none reg.VecVirtual, at Mem) {
+	bits := GP32()
 	if l.width == 16 {
-		high := XMM()
-		MOVQ(U64(0x0f0e0d0c0b0a0908), ramp)
-		VMOVQ(ramp, high)
-		VPUNPCKLQDQ(high, half, half)
+		k := K()
+		VCMPPS(Imm(4), none, v, k) // not 0, or NaN
+		KMOVW(k, bits)
+		MOVW(bits.As16(), at)
+	} else {
+		on := YMM()
+		VCMPPS(Imm(4), none, v, on)
+		VMOVMSKPS(on, bits)
+		MOVB(bits.As8(), at)
 	}
-	VPMOVZXBD(half, first)
-	VPBROADCASTD(NewParamAddr("step", 72), by)
-	VPMULLD(by, first, first)
-	VPSLLD(l.shift(), by, by)
+}
+
+// marks emits the sets of rows of n times sixteen values.
+func marks(l level) {
+	TEXT("mark"+l.name, NOSPLIT, "func(sets *uint64, src *float32, rows, n, stride int)")
+	Doc("mark" + l.name + " sets the bits of what is not 0 in rows of n times sixteen values, stride bytes apart.")
+	Pragma("noescape")
+	sets, src := Load(Param("sets"), GP64()), Load(Param("src"), GP64())
+	rows, n, stride := Load(Param("rows"), GP64()), Load(Param("n"), GP64()), Load(Param("stride"), GP64())
+	none, ahead := l.vec(), GP64()
 	zero(none)
+	MOVQ(n, ahead)
+	SHLQ(Imm(6), ahead) // the columns after these, whose turn comes next
 	Label("row")
-	at, from, left, where := GP64(), GP64(), GP64(), l.vec()
-	XORQ(at, at)
+	from, at, left := GP64(), GP64(), GP64()
 	MOVQ(src, from)
+	MOVQ(sets, at)
 	MOVQ(n, left)
-	VMOVUPS(first, where)
 	Label("loop")
 	for i := range 16 / l.width {
-		v, w, m := l.vec(), l.vec(), GP64()
+		v := l.vec()
 		VMOVUPS(Mem{Base: from, Disp: i * l.bytes()}, v)
-		if l.width == 16 {
-			k := K()
-			VCMPPS(Imm(4), none, v, k) // not 0, or NaN
-			VPCOMPRESSD_Z(v, k, v)
-			VPCOMPRESSD_Z(where, k, w)
-			KMOVW(k, m.As32())
-		} else {
-			order, which := YMM(), GP64()
-			VCMPPS(Imm(4), none, v, w)
-			VMOVMSKPS(w, m.As32())
-			MOVQ(m, which)
-			SHLQ(Imm(5), which)
-			VMOVDQU(Mem{Base: orders, Index: which, Scale: 1}, order)
-			VPERMPS(v, order, v)
-			VPERMD(where, order, w)
-		}
-		VMOVUPS(v, Mem{Base: values, Index: at, Scale: 4})
-		VMOVUPS(w, Mem{Base: offsets, Index: at, Scale: 4})
-		POPCNTL(m.As32(), m.As32())
-		ADDQ(m, at)
-		VPADDD(by, where, where)
+		mark(l, v, none, Mem{Base: at, Disp: i})
 	}
-	ADDQ(between, from)
+	PREFETCHT0(Mem{Base: from, Index: ahead, Scale: 1})
+	ADDQ(Imm(64), from)
+	ADDQ(Imm(2), at)
 	DECQ(left)
 	JNZ(LabelRef("loop"))
-	MOVL(at.As32(), Mem{Base: counts})
-	ADDQ(Imm(4), counts)
-	ADDQ(room, values)
-	ADDQ(room, offsets)
 	ADDQ(stride, src)
+	ADDQ(Imm(8), sets)
 	DECQ(rows)
 	JNZ(LabelRef("row"))
+	VZEROUPPER()
+	RET()
+}
+
+// turn emits the transposition of the sixteen rows at offsets, of four times n columns, into rows room apart, and their sets.
+func turn(l level) {
+	TEXT("turn"+l.name, NOSPLIT, "func(dst *float32, sets *uint16, src *float32, offsets *int, n, room int)")
+	Doc("turn" + l.name + " writes four times n columns of sixteen rows, at offsets, as rows room apart, and sets bits of what is not 0; offsets and room are in bytes.")
+	Pragma("noescape")
+	offsets, room := Load(Param("offsets"), GP64()), Load(Param("room"), GP64())
+	none := l.vec()
+	zero(none)
+	for h := range 16 / l.width {
+		loop := fmt.Sprintf("loop%d", h)
+		dst, sets, src := Load(Param("dst"), GP64()), Load(Param("sets"), GP64()), Load(Param("src"), GP64())
+		n := Load(Param("n"), GP64())
+		Label(loop)
+		var v [4]reg.VecVirtual
+		for i := range v {
+			row := func(lane int) Mem {
+				o := GP64()
+				MOVQ(Mem{Base: offsets, Disp: 8 * (h*l.width + i + 4*lane)}, o)
+				return Mem{Base: src, Index: o, Scale: 1}
+			}
+			v[i] = l.vec()
+			if l.width == 16 {
+				VBROADCASTF32X4(row(0), v[i])
+			} else {
+				VBROADCASTF128(row(0), v[i])
+			}
+			for lane := 1; lane < l.width/4; lane++ {
+				insert(l, lane, row(lane), v[i])
+			}
+		}
+		for i, column := range transpose(l, v) {
+			VMOVUPS(column, Mem{Base: dst, Disp: h * l.bytes()})
+			mark(l, column, none, Mem{Base: sets, Disp: 8*i + h})
+			ADDQ(room, dst)
+		}
+		ADDQ(Imm(16), src)
+		ADDQ(Imm(32), sets)
+		DECQ(n)
+		JNZ(LabelRef(loop))
+	}
 	VZEROUPPER()
 	RET()
 }
