@@ -19,7 +19,7 @@ from ._threads import usable_memory
 # A fit takes, level by level, its start and then what so many passes take, a pass being one search for the nearest of
 # all centroids for all rows. Both are measured on this machine; how many passes it comes to is not, but for each way a
 # fit goes python benchmarks/run.py --only estimate prints that anew.
-PASSES = {"by bounds": 36.0, "by row": 61.0, "plainly": 86.0}
+PASSES = {"by bounds": 42.0, "by row": 59.0, "plainly": 103.0}
 
 _TRIAL = 4e8  # multiplications in the trial of a pass: a few milliseconds
 _MOST = 2**48  # rows, or columns
