@@ -107,8 +107,10 @@ def test_the_items_come_in_the_order_of_their_ids(made, blobs, model):
     for depth in (1, 2, 3):
         want = Counter(row[:depth] for row in listed)
         assert page.array(page.data["counts"][depth - 1]).tolist() == [want[prefix] for prefix in sorted(want)]
-    for level, used in enumerate(page.data["used"]):
-        np.testing.assert_array_equal(page.array(used), np.bincount(codes[:, level]))
+    for level, use in enumerate(page.data["use"]):
+        counts = np.bincount(codes[:, level])
+        np.testing.assert_array_equal(page.array(use["counts"]), np.sort(counts)[::-1])
+        np.testing.assert_array_equal(page.array(use["counts"]), counts[page.array(use["codes"])])
 
 
 def test_buckets_and_shared_ids(made):
@@ -219,6 +221,23 @@ def test_a_hundred_thousand_items_stay_below_15_mb(made):
     assert page.data["items"][5] == " ".join(names[row].split())[: max(lengths) - 1] + "…"
 
 
+def test_few_of_very_many_codes(made):
+    """Numbers from elsewhere, such as keys: what is not used is not in the file."""
+    x = np.random.default_rng(0).normal(size=(20, 3))
+    page = made(x, [[i << 20, 5] for i in range(20)])
+    assert len(page.html) < 5e6
+    assert page.array(page.data["use"][0]["counts"])[:21].tolist() == [1] + [0] * 20  # one in a step
+    assert sorted(code for code, _ in page.data["colours"]) == [i << 20 for i in range(20)]
+
+
+def test_a_first_code_for_each_of_many_items(made):
+    n = 50_000
+    x = np.random.default_rng(0).normal(size=(n, 2))
+    page = made(x, np.arange(n)[:, None], sample_size=10)
+    assert len(page.data["colours"]) == n
+    assert {colour for _, colour in page.data["colours"]} == set(range(10))
+
+
 def test_one_item(made):
     page = made([[1.0, 2.0]], [[3, 4]], ["only"], labels=["a"])
     assert "1 item is too few" in page.text
@@ -318,6 +337,11 @@ def test_a_path_that_cannot_be(tmp_path):
         report(X, CODES, tmp_path / "none" / "r.html")
     with pytest.raises(ValueError, match="is a directory"):
         report(X, CODES, tmp_path)
+    with pytest.raises(ValueError, match=r"new/' is no name of a file"):
+        report(X, CODES, f"{tmp_path}/new/")
+    with pytest.raises(ValueError, match="'' is no name of a file"):
+        report(X, CODES, "")
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])

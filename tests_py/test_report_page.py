@@ -1,5 +1,6 @@
 """Reports in a real browser: Debian's chromium, headless, without a network."""
 
+import itertools
 import re
 import shutil
 import time
@@ -87,8 +88,8 @@ def point_at(page, name):
     )
 
 
-def wait_until(page, condition, *args):
-    page.wait_for_function(condition, *args, timeout=15_000)
+def wait_until(page, condition):
+    page.wait_for_function(condition, timeout=15_000)
 
 
 # --- what one sees ---
@@ -178,20 +179,38 @@ def test_the_tree_opens_and_has_every_item_once(opened, blobs, model, items):
     assert counts == sorted(counts, reverse=True)
 
 
-def test_long_lists_come_a_hundred_at_a_time(opened):
+def test_long_lists_come_in_pieces(opened):
     rng = np.random.default_rng(0)
     page = opened(rng.normal(size=(3000, 2)), rng.integers(0, 250, (3000, 1)))
     entries = page.locator("#root > ul > li:not(.more)")
-    assert entries.count() == 100
+    assert entries.count() == 25
     page.get_by_role("button", name="100 more of 250").press("Enter")
-    assert entries.count() == 200
+    assert entries.count() == 125
     at = (
         "[...document.querySelectorAll('#root > ul > li')].findIndex((entry) => entry.contains(document.activeElement))"
     )
-    assert page.evaluate(at) == 100
-    page.get_by_role("button", name="50 more of 250").click()
+    assert page.evaluate(at) == 25
+    page.get_by_role("button", name="100 more of 250").click()
+    page.get_by_role("button", name="25 more of 250").click()
     assert entries.count() == 250
     assert page.locator("#root > ul > li.more").count() == 0
+
+
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=list(WIDTHS))
+def test_names_on_the_map_do_not_overlap(opened, width):
+    rng = np.random.default_rng(0)
+    x, words = rng.normal(size=(3000, 2)), ["name"] * 40 + ["<i>a rather long name</i>"] * 20
+    codes = [[f"{i % 60} {words[i % 60]}"] for i in range(3000)]
+    for given in (rng.integers(0, 250, (3000, 1)), codes):
+        page = opened(x + 2 * (np.arange(3000) % 60)[:, None] / 60, given, width=width)
+        boxes = [each.bounding_box() for each in page.locator("#map-chart .annotation .bg").all()]
+        assert 2 <= len(boxes) <= 24
+        page.set_viewport_size({"width": width - 40, "height": 700})
+        page.wait_for_timeout(300)
+        boxes = [boxes, [each.bounding_box() for each in page.locator("#map-chart .annotation .bg").all()]]
+        for a, b in itertools.chain(*(itertools.combinations(each, 2) for each in boxes)):
+            apart = a["x"] + a["width"] <= b["x"] or b["x"] + b["width"] <= a["x"]
+            assert apart or a["y"] + a["height"] <= b["y"] or b["y"] + b["height"] <= a["y"]
 
 
 def test_a_prefix_on_the_map(page, blobs, model):
@@ -392,6 +411,22 @@ def test_a_drag_moves_the_map_as_far_as_the_mouse(page):
     assert page.locator("#map-state").inner_text() == ""  # a drag is no click
     page.mouse.move(*at)
     assert page.evaluate(layer) == ""
+
+
+def test_a_drag_with_shift_zooms_and_moves_nothing(page):
+    page.locator("#map-chart").scroll_into_view_if_needed()
+    box = page.locator("#map-chart").bounding_box()
+    at = [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2]
+    span = "() => document.getElementById('map-chart')._fullLayout.xaxis.range.reduce((a, b) => b - a)"
+    before = page.evaluate(span)
+    page.keyboard.down("Shift")
+    page.mouse.move(*at)
+    page.mouse.down()
+    page.mouse.move(at[0] + 150, at[1] + 120, steps=5)
+    assert page.evaluate("() => document.querySelector('#map-chart .gl-container').style.transform") == ""
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    wait_until(page, f"() => ({span})() < {before / 2}")
 
 
 def test_a_hundred_thousand_items_stay_fluid(opened):

@@ -82,6 +82,8 @@ def replacing(path: str) -> Iterator[str]:
 
 def check_target(path: str) -> str:
     """Return the file that `path` leads to, or say why none can be written there."""
+    if not os.path.basename(path):
+        raise DataError(f"{path!r} is no name of a file: want one after the last {os.sep}")
     target = os.path.realpath(path)  # a link keeps pointing to the file it points to
     if os.path.lexists(target) and not os.path.isfile(target):
         what = "a directory" if os.path.isdir(target) else "not a regular file"

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 N_COLOURS = 10  # in page.css and charts.js
-_NAMED = 24  # first codes whose number stands on the map
-_APART = 0.09  # of the map's half width, between two such numbers
+_CHOSEN = 1000  # first codes, those of most rows, whose colour is chosen; the others take turns
+_NAMED = 60  # first codes whose number may stand on the map
 
 
 def _centres(
@@ -21,25 +21,22 @@ def _centres(
     return found[order], means[order]
 
 
-def colours(first: npt.NDArray[np.int32], places: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """Return the colour number of each code from 0 to the largest, so that codes of one colour are far apart."""
+def colours(first: npt.NDArray[np.int32], places: npt.NDArray[np.float32]) -> list[tuple[int, int]]:
+    """Return the codes and a colour number for each, so that codes of one colour are far apart."""
     codes, centres = _centres(first, places)
-    of = np.zeros(int(first.max()) + 1, np.int64)
-    nearest = np.full((N_COLOURS, len(codes)), np.inf)  # of the centres that have a colour, to each centre
-    for i, code in enumerate(codes):
-        colour = int(nearest[:, i].argmax())
-        of[code] = colour
-        np.minimum(nearest[colour], ((centres - centres[i]) ** 2).sum(axis=1), out=nearest[colour])
-    return of
+    of = np.arange(len(codes)) % N_COLOURS
+    centres = centres[:_CHOSEN]
+    nearest = np.full((N_COLOURS, len(centres)), np.inf)  # of the centres that have a colour, to each centre
+    for i, centre in enumerate(centres):
+        of[i] = nearest[:, i].argmax()
+        np.minimum(nearest[of[i]], ((centres - centre) ** 2).sum(axis=1), out=nearest[of[i]])
+    return list(zip(codes.tolist(), of.tolist(), strict=True))
 
 
 def name_places(first: npt.NDArray[np.int32], places: npt.NDArray[np.float32]) -> list[list[float]]:
-    """Return code, x and y of the codes to name on the map: the largest, as far as their names do not overlap."""
+    """Return code, x and y of those codes that most rows have, in order; the page names those that have room."""
     codes, centres = _centres(first, places)
-    named: list[int] = []
-    for i in range(len(codes)):
-        if len(named) == _NAMED:
-            break
-        if all((np.abs(centres[i] - centres[j]) > [_APART, _APART / 2]).any() for j in named):
-            named.append(i)
-    return [[int(codes[i]), round(float(centres[i, 0]), 4), round(float(centres[i, 1]), 4)] for i in named]
+    return [
+        [code, round(x, 4), round(y, 4)]
+        for code, (x, y) in zip(codes[:_NAMED].tolist(), centres.tolist(), strict=False)
+    ]

@@ -26,6 +26,7 @@ from ._names import Labels
 
 _TEXT_BYTES = 5_000_000  # for names of items; with plotly.js of 5 MB and numbers of 2 MB the file is below 15 MB
 _LABEL_BYTES = 500_000
+_BARS = 512  # of codes of a level: more nobody sees
 _BUCKETS = 200  # listed; all can be found in the tree
 _IN_BUCKET = 50
 _AT_ONCE = 6  # items of a bucket that need no opening
@@ -145,7 +146,7 @@ def _data(
         "parts": [None if part is None else list(map(list, part.items())) for part in subject.parts],
         "codes": [_packed(column) for column in subject.codes[rows].T],
         "counts": [_packed(count) for count in counts],
-        "used": [_packed(np.bincount(column)) for column in subject.codes.T],
+        "use": [_use(column, size) for column, size in zip(subject.codes.T, subject.sizes, strict=True)],
         "sizes": list(subject.sizes),
         "bars": bars,
         "x": _packed(places[:, 0]),
@@ -153,10 +154,18 @@ def _data(
         "rows": _packed(rows),
         "items": items,
         "labels": labels,
-        "colours": colours(first, places).tolist(),
+        "colours": colours(first, places),
         "names": name_places(first, places),
     }
     return _json(data), is_cut
+
+
+def _use(codes: npt.NDArray[np.int32], size: int) -> dict[str, Any]:
+    """Return codes of a level and their counts, the most used first: of many only some, at equal steps."""
+    counts = np.bincount(codes, minlength=size)
+    step = max(1, size // _BARS)
+    shown = np.argsort(-counts, kind="stable")[::step]
+    return {"step": step, "codes": _packed(shown), "counts": _packed(counts[shown])}
 
 
 def _packed(values: npt.NDArray[Any]) -> list[str]:

@@ -25,11 +25,9 @@ const plain = { displayModeBar: false, responsive: true };
 function drawLevels() {
   const ordinals = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"];
   const place = document.getElementById("level-charts");
-  data.used.map(unpack).forEach((used, level) => {
+  data.use.forEach(({ step, codes, counts }, level) => {
     const size = data.sizes[level];
-    const order = Array.from({ length: size }, (_, code) => code).sort((a, b) => (used[b] || 0) - (used[a] || 0));
-    const step = Math.max(1, Math.floor(size / 512)); // more bars than that nobody sees
-    const shown = order.filter((_, i) => i % step === 0);
+    const [shown, used] = [codes, counts].map((packed) => Array.from(unpack(packed)));
     const code = (c) => (parts[level] && parts[level].get(c)) || String(c);
     const name = `${ordinals[level] || `${level + 1}th`} level`;
     const box = element("div", { class: "chart", role: "img", "aria-label": `Items by code, ${name}; see the table` });
@@ -41,7 +39,7 @@ function drawLevels() {
           {
             type: "bar",
             x: shown.map((_, i) => i * step + 1),
-            y: shown.map((c) => used[c] || 0),
+            y: used,
             customdata: shown.map(code),
             hovertemplate: "code %{customdata}: %{y:,} items<extra></extra>",
             marker: { color: style("--accent"), line: { width: 0 } },

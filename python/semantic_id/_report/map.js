@@ -25,10 +25,13 @@ function mapTraces() {
   ];
 }
 
-const pointColours = Array.from(codes[0], (code) => data.colours[code]);
+const colourOf = new Map(data.colours);
+const pointColours = Array.from(codes[0], (code) => colourOf.get(code));
 
 const mapHeight = () => Math.min(640, Math.max(360, window.innerHeight * 0.7));
 const MARGIN = 8;
+const NAMES = 24; // at most, of NAME_HEIGHT pixels with what is around them
+const NAME_HEIGHT = 20;
 
 // Ranges of one scale on both axes. (plotly.js has scaleanchor for this, but then works out all points at each zoom.)
 function mapRanges() {
@@ -45,10 +48,25 @@ const mapEnds = [x, y].flatMap((values) => {
   return ends;
 });
 
+// The names of first codes for which there is room, those of most items first.
+function mapNames([low, high]) {
+  const pixels = mapBox.clientWidth / (high - low);
+  const kept = [];
+  for (const [code, atX, atY] of data.names) {
+    const full = parts[0] ? parts[0].get(code) : String(code);
+    const text = full.length > 16 ? `${full.slice(0, 15)}…` : full;
+    const half = 4 * text.length + 4;
+    const hits = (other) =>
+      Math.abs(other.atX - atX) * pixels < other.half + half && Math.abs(other.atY - atY) * pixels < NAME_HEIGHT;
+    if (kept.length < NAMES && !kept.some(hits)) kept.push({ text, atX, atY, half });
+  }
+  return kept;
+}
+
 function mapLayout() {
   const axis = { showgrid: false, showticklabels: false, showline: false, fixedrange: false, rangemode: "normal" };
-  const names = marked ? [] : data.names;
   const [rangeX, rangeY] = mapRanges();
+  const names = marked ? [] : mapNames(rangeX);
   return base({
     height: mapHeight(),
     margin: { l: MARGIN, r: MARGIN, t: MARGIN, b: MARGIN },
@@ -59,8 +77,8 @@ function mapLayout() {
     yaxis: { ...axis, range: rangeY },
     modebar: { bgcolor: style("--card"), color: style("--grey"), activecolor: style("--ink") },
     uirevision: "keep", // zoom and place stay when colours change
-    annotations: names.map(([code, atX, atY]) => ({
-      x: atX, y: atY, text: parts[0] ? escaped(parts[0].get(code)) : String(code), showarrow: false, borderpad: 1,
+    annotations: names.map(({ text, atX, atY }) => ({
+      x: atX, y: atY, text: escaped(text), showarrow: false, borderpad: 1,
       font: { size: 12, color: style("--ink"), weight: 700 }, bgcolor: style("--halo"),
     })),
   });
@@ -131,7 +149,4 @@ document.getElementById("clear").addEventListener("click", () => {
 // Dark or light, on the screen; on paper always light, and as wide as the paper.
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 matchMedia("print").addEventListener("change", redraw);
-window.addEventListener("resize", () => {
-  const [rangeX, rangeY] = mapRanges();
-  Plotly.relayout(mapBox, { height: mapHeight(), "xaxis.range": rangeX, "yaxis.range": rangeY });
-});
+window.addEventListener("resize", drawMap);

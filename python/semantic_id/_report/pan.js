@@ -11,7 +11,8 @@ function shiftMap(toRight, down) {
 mapBox.addEventListener(
   "mousedown",
   (event) => {
-    const pans = event.button === 0 && event.target.matches(".nsewdrag") && mapBox.layout.dragmode === "pan";
+    const isLeft = event.button === 0 && !event.shiftKey; // with Shift plotly.js zooms into a rectangle
+    const pans = isLeft && event.target.matches(".nsewdrag") && mapBox.layout.dragmode === "pan";
     grip = pans ? { start: event, move: null } : null;
   },
   true,

@@ -1,5 +1,6 @@
-// The tree: made as it is opened, a hundred entries at a time.
+// The tree: made as it is opened, some entries at a time.
 
+const FIRST = 25; // then a hundred more at a time
 const PAGE = 100;
 const FEW = 8; // items that are listed at once, whatever their codes
 
@@ -24,7 +25,7 @@ function fill(list, nodes, make) {
     show(end + PAGE);
     (list.children[from].querySelector("summary") || list.children[from]).focus();
   });
-  show(PAGE);
+  show(FIRST);
   return (index) => show(index + 1);
 }
 
