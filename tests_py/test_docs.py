@@ -19,13 +19,16 @@ UNWANTED = "GL01 GL02 GL03 SS03 SS05 SS06 ES01 RT01 RT02 RT03 YD01 SA01 SA04 EX0
 
 
 def public():
-    """Names of all public classes, functions and methods, by the module that says them."""
-    for module in ("semantic_id", *MODULES):
+    """Names of all public classes, functions and methods, by the innermost public module that says them."""
+    seen = set()
+    for module in (*sorted(MODULES, key=lambda name: -name.count(".")), "semantic_id"):
         if any(part.startswith("_") for part in module.split(".")):
             continue
         for name in getattr(importlib.import_module(module), "__all__", ()):
             value = getattr(importlib.import_module(module), name)
-            if callable(value) and getattr(value, "__module__", "") == module:
+            ours = str(getattr(value, "__module__", "")).startswith("semantic_id")
+            if callable(value) and ours and value not in seen:
+                seen.add(value)
                 yield f"{module}.{name}"
                 for method, attribute in vars(value).items() if isinstance(value, type) else ():
                     if not method.startswith("_") and (callable(attribute) or isinstance(attribute, classmethod)):

@@ -15,7 +15,7 @@ from ._given import Parts, as_places, is_missing, one_each, read_codes
 from ._params import check_int
 from ._pca import principal_map
 from .exceptions import ShapeMismatchError
-from .utils.metrics import _as_both
+from .utils._neighbors import _as_both
 
 __all__ = ["to_embedding_atlas"]
 

@@ -13,7 +13,8 @@ from .._given import as_places, read_codes
 from .._id_files import check_target, replacing
 from .._params import check_int
 from ..exceptions import UndefinedMetricWarning
-from ..utils.metrics import _as_both, _codebook_sizes, evaluate, prefix_nmi
+from ..utils._neighbors import _as_both
+from ..utils.metrics import _codebook_sizes, evaluate, prefix_nmi
 from ._names import as_labels, as_lines
 
 __all__ = ["report"]

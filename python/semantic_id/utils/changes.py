@@ -14,7 +14,8 @@ import numpy.typing as npt
 from .. import _native_metrics
 from .._id_parts import as_codes, as_map, numbered
 from ..exceptions import ShapeMismatchError
-from .metrics import _as_both, _codebook_sizes, _quantization_mse, evaluate, measure_codes
+from ._neighbors import _as_both
+from .metrics import _codebook_sizes, _quantization_mse, evaluate, measure_codes
 
 __all__ = ["churn", "compare", "drift"]
 
