@@ -110,6 +110,37 @@ func sid_quantizer_load(path C.sid_text, pathLen C.int64_t, handle *C.int64_t, e
 	return C.int64_t(facade.QuantizerLoad(addr(path), int64(pathLen), addr(handle), addr(err), int64(errLen)))
 }
 
+//export sid_rqvae_load
+func sid_rqvae_load(path C.sid_text, pathLen C.int64_t, handle *C.int64_t, err *C.char, errLen C.int64_t) C.int64_t {
+	return C.int64_t(facade.RQVAELoad(addr(path), int64(pathLen), addr(handle), addr(err), int64(errLen)))
+}
+
+//export sid_rqvae_free
+func sid_rqvae_free(handle C.int64_t) { facade.RQVAEFree(int64(handle)) }
+
+//export sid_rqvae_shape
+func sid_rqvae_shape(handle C.int64_t, levels, dim, latentDim, clusters *C.int64_t, err *C.char, errLen C.int64_t) C.int64_t {
+	return C.int64_t(facade.RQVAEShape(int64(handle), addr(levels), addr(dim), addr(latentDim), addr(clusters), addr(err), int64(errLen)))
+}
+
+//export sid_rqvae_encode
+func sid_rqvae_encode(handle C.int64_t, x C.sid_floats, rows, dim, batch C.int64_t, codes *C.int32_t, control *C.int64_t,
+	err *C.char, errLen C.int64_t) C.int64_t {
+	return C.int64_t(facade.RQVAEEncode(int64(handle), addr(x), int64(rows), int64(dim), int64(batch), addr(codes),
+		addr(control), addr(err), int64(errLen)))
+}
+
+//export sid_rqvae_latents
+func sid_rqvae_latents(handle C.int64_t, x C.sid_floats, rows, dim C.int64_t, out *C.float, control *C.int64_t,
+	err *C.char, errLen C.int64_t) C.int64_t {
+	return C.int64_t(facade.RQVAELatents(int64(handle), addr(x), int64(rows), int64(dim), addr(out), addr(control), addr(err), int64(errLen)))
+}
+
+//export sid_rqvae_decode
+func sid_rqvae_decode(handle C.int64_t, codes C.sid_codes, rows, levels C.int64_t, out *C.float, err *C.char, errLen C.int64_t) C.int64_t {
+	return C.int64_t(facade.RQVAEDecode(int64(handle), addr(codes), int64(rows), int64(levels), addr(out), addr(err), int64(errLen)))
+}
+
 //export sid_format_codes
 func sid_format_codes(codes C.sid_codes, rows, levels, style C.int64_t, sep C.sid_text, sepLen C.int64_t, end C.char,
 	out *C.char, outLen C.int64_t, needed *C.int64_t, err *C.char, errLen C.int64_t) C.int64_t {

@@ -3,6 +3,7 @@ package capi_test
 import (
 	"context"
 	"debug/elf"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 	"github.com/semantic-id/semantic-id/core"
 	"github.com/semantic-id/semantic-id/core/format"
 	"github.com/semantic-id/semantic-id/core/rqkmeans"
+	"github.com/semantic-id/semantic-id/core/rqvae"
 )
 
 // library is libsemanticid.so in a folder that lives as long as the tests.
@@ -71,30 +73,70 @@ func buildLibrary(t *testing.T) {
 	}
 }
 
-// wantIDs is what the C program must print: the ids of the same rows, fitted in Go.
-func wantIDs(t *testing.T) string {
-	t.Helper()
-	const rows, dim, shown = 600, 12, 20
+// rowsOf are the rows that the C programs make.
+func rowsOf(rows, dim int) core.Matrix {
 	x := core.NewMatrix(rows, dim)
 	state := uint64(1)
 	for i := range x.Data {
 		state = state*6364136223846793005 + 1442695040888963407
 		x.Data[i] = float32(state>>40) * 0x1p-24
 	}
+	return x
+}
+
+// wantIDs is what ids.c must print: the ids of the same rows, fitted in Go.
+func wantIDs(t *testing.T) string {
+	t.Helper()
 	p := rqkmeans.Params{Clusters: []int{16, 8, 8}, MaxIter: 50, Tol: 1e-4, Restarts: 1, Seed: 7}
-	_, codes, _, err := rqkmeans.Fit(context.Background(), x, nil, p)
+	_, codes, _, err := rqkmeans.Fit(context.Background(), rowsOf(600, 12), nil, p)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var ids []byte
-	for i := range shown {
+	for i := range 20 {
 		ids = append(format.AppendPlain(ids, codes.Row(i), "-"), '\n')
 	}
 	return string(ids)
 }
 
-// TestProgram runs testdata/ids.c, which fits, encodes, saves, loads and prints ids.
-func TestProgram(t *testing.T) {
+// trainNeural saves a model as dir and returns what neural.c must print of it.
+func trainNeural(t *testing.T, dir string) string {
+	t.Helper()
+	ctx, x := context.Background(), rowsOf(50, 12)
+	p := rqvae.DefaultParams(x.Cols)
+	p.Shape = rqvae.Shape{InDim: x.Cols, Layers: []int{16}, EDim: 4, Clusters: []int{8, 4}}
+	p.Epochs, p.BatchSize = 5, 25
+	m, _, err := rqvae.Fit(ctx, x, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	codes, latents, near := core.NewCodes(x.Rows, 2), core.NewMatrix(x.Rows, 4), core.NewMatrix(x.Rows, x.Cols)
+	if err := errors.Join(m.Encode(ctx, x, codes), m.Latents(ctx, x, latents), m.Decode(codes, near)); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	for i := range x.Rows {
+		fmt.Fprintf(&out, "%d-%d %.9g %.9g\n", codes.Row(i)[0], codes.Row(i)[1], latents.Row(i)[3], near.Row(i)[x.Cols-1])
+	}
+	return out.String()
+}
+
+// TestIDs runs testdata/ids.c, which fits, encodes, saves, loads and prints ids.
+func TestIDs(t *testing.T) {
+	runProgram(t, "ids", filepath.Join(t.TempDir(), "model"), wantIDs(t))
+}
+
+// TestNeural runs testdata/neural.c, which loads a model and prints codes, latents and what they decode to.
+func TestNeural(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "model")
+	runProgram(t, "neural", dir, trainNeural(t, dir))
+}
+
+// runProgram builds a program of testdata, also with sanitizers, and runs it with an argument.
+func runProgram(t *testing.T, name, arg, want string) {
 	buildLibrary(t)
 	strict := []string{"-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", "-I."}
 	builds := []struct {
@@ -107,16 +149,14 @@ func TestProgram(t *testing.T) {
 	}
 	for _, b := range builds {
 		t.Run(b.name, func(t *testing.T) {
-			dir := t.TempDir()
 			if b.name == "sanitized" {
 				needSanitizer(t)
 			}
-			program := filepath.Join(dir, "ids")
-			args := append(slices.Concat(strict, b.flags), "testdata/ids.c", "-o", program, library, "-Wl,-rpath,"+filepath.Dir(library))
+			program := filepath.Join(t.TempDir(), name)
+			args := append(slices.Concat(strict, b.flags), "testdata/"+name+".c", "-o", program, library, "-Wl,-rpath,"+filepath.Dir(library))
 			run(t, nil, "gcc", args...)
-			got := run(t, b.env, program, filepath.Join(dir, "model"))
-			if want := wantIDs(t); got != want {
-				t.Errorf("got ids\n%swant\n%s", got, want)
+			if got := run(t, b.env, program, arg); got != want {
+				t.Errorf("got\n%swant\n%s", got, want)
 			}
 		})
 	}

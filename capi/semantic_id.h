@@ -5,6 +5,8 @@
  *     rows of float32  ->  sid_rqkmeans_fit  ->  codebooks  ->  sid_quantizer_new  ->  handle
  *     handle, rows     ->  sid_quantizer_encode  ->  codes, int32  ->  sid_format_codes  ->  "3-9-1"
  *
+ * Models of RQ-VAE, which Python and Go train, are loaded by sid_rqvae_load.
+ *
  * Arrays are C-ordered without gaps: (rows, dim) means rows times dim values, row after row. Sizes count values, not
  * bytes, except those of text, which count bytes; text is UTF-8. A code says which centroid of its level is nearest,
  * 0 <= code < clusters[level]; codes have shape (rows, levels), coarse level first.
@@ -14,7 +16,8 @@
  * was to write is unspecified, but nothing beyond its arrays is touched.
  *
  * Ownership. The caller owns all memory it passes in and keeps it alive and unmoved for the call; the library keeps
- * nothing of it after the call. A handle is a number; the model behind it lives until sid_quantizer_free.
+ * nothing of it after the call. A handle is a number; the model behind it lives until sid_quantizer_free or
+ * sid_rqvae_free.
  *
  * Threads. All functions may be called from any thread at any time, also on one handle. A call uses up to
  * sid_num_threads() threads of the library's own. Codes do not depend on their number.
@@ -175,6 +178,32 @@ int64_t sid_quantizer_save(int64_t handle, const char *path, int64_t path_len, c
 
 /* Loads such a directory and writes the handle of the model. */
 int64_t sid_quantizer_load(const char *path, int64_t path_len, int64_t *handle, char *err, int64_t err_len);
+
+/* A trained RQ-VAE: a neural network that turns rows into latents, codebooks for these, and a network back. Python and Go
+ * train and save it; here it is used. Handles are those of sid_rqvae_load, and none of sid_quantizer_. */
+
+/* Loads the directory at path (path_len bytes) and writes the handle of the model. */
+int64_t sid_rqvae_load(const char *path, int64_t path_len, int64_t *handle, char *err, int64_t err_len);
+
+/* Lets go of a model, as sid_quantizer_free does. */
+void sid_rqvae_free(int64_t handle);
+
+/* Writes the sizes of a model: levels, columns of rows and of latents, centroids of each level. clusters may be NULL, and
+ * has room for all levels: ask for those first. */
+int64_t sid_rqvae_shape(int64_t handle, int64_t *levels, int64_t *dim, int64_t *latent_dim, int64_t *clusters, char *err,
+                        int64_t err_len);
+
+/* Writes the codes (rows, levels) of x (rows, dim), the same on any processor. batch is as in sid_quantizer_encode. */
+int64_t sid_rqvae_encode(int64_t handle, const float *x, int64_t rows, int64_t dim, int64_t batch, int32_t *codes,
+                         int64_t *control, char *err, int64_t err_len);
+
+/* Writes the latents (rows, latent_dim) of x (rows, dim), which the codebooks quantize. */
+int64_t sid_rqvae_latents(int64_t handle, const float *x, int64_t rows, int64_t dim, float *out, int64_t *control,
+                          char *err, int64_t err_len);
+
+/* Writes to out (rows, dim) the rows that the network makes of codes (rows, levels). */
+int64_t sid_rqvae_decode(int64_t handle, const int32_t *codes, int64_t rows, int64_t levels, float *out, char *err,
+                         int64_t err_len);
 
 /* Writes the rows of codes (rows, levels) as ids, one after the other, each followed by the byte end (0 makes C strings,
  * '\n' lines). sep (sep_len bytes) stands between the numbers of SID_PLAIN. *needed becomes the number of bytes of all

@@ -17,6 +17,14 @@ var autoencoders = struct {
 	models map[int64]*rqvae.Model
 }{models: map[int64]*rqvae.Model{}}
 
+func addAutoencoder(m *rqvae.Model) int64 {
+	autoencoders.Lock()
+	defer autoencoders.Unlock()
+	autoencoders.last++
+	autoencoders.models[autoencoders.last] = m
+	return autoencoders.last
+}
+
 func autoencoder(handle int64) (*rqvae.Model, error) {
 	autoencoders.RLock()
 	defer autoencoders.RUnlock()
@@ -206,11 +214,40 @@ func RQVAENew(settingsAddr uint64, settingsLen int64, weightsAddr uint64, weight
 		if err != nil {
 			return err
 		}
-		autoencoders.Lock()
-		defer autoencoders.Unlock()
-		autoencoders.last++
-		autoencoders.models[autoencoders.last] = m
-		put(handleOut, autoencoders.last)
+		put(handleOut, addAutoencoder(m))
+		return nil
+	})
+}
+
+// RQVAELoad reads the model directory at the UTF-8 path and writes its handle (int64) to handleOut.
+func RQVAELoad(pathAddr uint64, pathLen int64, handleOut uint64, errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		m, err := rqvae.Load(string(slice[byte](pathAddr, pathLen)))
+		if err != nil {
+			return err
+		}
+		put(handleOut, addAutoencoder(m))
+		return nil
+	})
+}
+
+// RQVAEShape writes the number of levels, the columns of rows and of latents, and the size of each codebook (all int64);
+// clustersOut may be 0.
+func RQVAEShape(handle int64, levelsOut, dimOut, latentDimOut, clustersOut uint64, errAddr uint64, errLen int64) int64 {
+	return call(errAddr, errLen, func() error {
+		m, err := autoencoder(handle)
+		if err != nil {
+			return err
+		}
+		clusters := m.Clusters()
+		put(levelsOut, int64(len(clusters)))
+		put(dimOut, int64(m.Dim()))
+		put(latentDimOut, int64(m.Shape().EDim))
+		if clustersOut != 0 {
+			for l, k := range clusters {
+				slice[int64](clustersOut, int64(len(clusters)))[l] = int64(k)
+			}
+		}
 		return nil
 	})
 }
