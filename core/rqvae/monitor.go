@@ -88,7 +88,11 @@ func (e *Epoch) judge(m *Model, x core.Matrix, rows []int, codes core.Codes, los
 // gather copies rows of x to dst.
 func gather(dst, x core.Matrix, rows []int) {
 	parallel(len(rows), taskRows, func(lo, hi int) {
+		const ahead = 4
 		for i := lo; i < hi; i++ {
+			if i+ahead < hi {
+				f32.Prefetch(x.Row(rows[i+ahead]))
+			}
 			copy(dst.Row(i), x.Row(rows[i]))
 		}
 	})

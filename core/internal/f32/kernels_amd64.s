@@ -4247,7 +4247,8 @@ start:
 
 loop:
 	TZCNTQ       R12, R13
-	VBROADCASTSS (BX)(R13*4), Z8
+	MOVL         (BX)(R13*4), R14
+	VPBROADCASTD R14, Z8
 	SHLQ         $0x07, R13
 	BLSRQ        R12, R12
 	VFMADD231PS  (R9)(R13*1), Z8, Z0
@@ -4344,7 +4345,8 @@ start:
 
 loop:
 	TZCNTQ       R10, R11
-	VBROADCASTSS (BX)(R11*4), Z4
+	MOVL         (BX)(R11*4), R12
+	VPBROADCASTD R12, Z4
 	SHLQ         $0x07, R11
 	BLSRQ        R10, R10
 	VFMADD231PS  (R9)(R11*1), Z4, Z0
@@ -4418,7 +4420,8 @@ start:
 
 loop:
 	TZCNTQ       R9, R10
-	VBROADCASTSS (BX)(R10*4), Z2
+	MOVL         (BX)(R10*4), R11
+	VPBROADCASTD R11, Z2
 	SHLQ         $0x07, R10
 	BLSRQ        R9, R9
 	VFMADD231PS  (R8)(R10*1), Z2, Z0

@@ -122,9 +122,13 @@ func sparseProduct(c, a, b Dense, then Then) {
 			p, j := t%blocks*depth, t/blocks*wide
 			g.packB(l, at(p, j), b, p, min(depth, k-p), j, min(wide, n-j))
 		})
-		block = func(_ *gemm, p, j int) []float32 { return at(p, j) }
+		block = func(g *gemm, p, j int) []float32 {
+			size := min(depth, k-p) * ceil(min(wide, n-j), lanes) * lanes
+			copy(g.b[:size], at(p, j)) // faster from far away than in the order of sets
+			return g.b
+		}
 	}
-	rows := min(sparseRows, ceil(ceil(m, 2*par.Threads()), sparsePiece)*sparsePiece)
+	rows := min(sparseRows, ceil(ceil(m, par.Threads()), sparsePiece)*sparsePiece)
 	each(ceil(m, rows), func(g *gemm, t int) {
 		lo, hi := t*rows, min(m, (t+1)*rows)
 		for p := 0; p < k; p += depth {
@@ -134,6 +138,12 @@ func sparseProduct(c, a, b Dense, then Then) {
 			}
 			g.marked.set(l, a, lo, hi, p, tile.depth)
 			for j := 0; j < n; j += wide {
+				if a.Trans { // a share of what the next sets are of
+					share := ceil(depth, ceil(n, wide))
+					for q := p + depth + j/wide*share; q < min(k, p+depth+(j/wide+1)*share); q++ {
+						Prefetch(a.Data[q*a.Stride+lo:][:hi-lo])
+					}
+				}
 				g.sparse(l, c, lo, j, min(wide, n-j), block(g, p, j), tile)
 			}
 		}

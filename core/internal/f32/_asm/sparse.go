@@ -47,7 +47,13 @@ func sparse(l level, p int) {
 	Label("loop")
 	i, x := GP64(), l.vec()
 	TZCNTQ(set, i)
-	VBROADCASTSS(Mem{Base: values, Index: i, Scale: 4}, x)
+	if value := (Mem{Base: values, Index: i, Scale: 4}); l.width == 16 { // vectors keep the ports for vectors busy
+		v := GP32()
+		MOVL(value, v)
+		VPBROADCASTD(v, x)
+	} else {
+		VBROADCASTSS(value, x)
+	}
 	SHLQ(Imm(uint64(bits.TrailingZeros(uint(2*l.bytes())))), i)
 	BLSRQ(set, set)
 	for j, s := range sums {
