@@ -134,7 +134,7 @@ BAD = {
     "header.csv": ("id,semantic_id\n", ["holds no items"]),
     "none.csv": ("id,semantic_id\n1,\n", ["the id at line 2 is ''"]),
     "not.json": ("{", ["the file is not JSON"]),
-    "list.json": ("[1]", ["not a JSON object"]),
+    "list.json": ("[1]", ["not a JSON object, such as {"]),
     "number.json": ('{"0": 3}', ["the id at item '0' is 3"]),
     "key.jsonl": ('{"id": 1, "semantic_id": "1"}\n{"id": 2}\n', ["line 2 has no key 'semantic_id'"]),
     "short.json": ('{"0": "1-2", "1": "1-2-3"}', ["an id of 3 codes for item 1, the first has 2", "before suffixes"]),

@@ -70,6 +70,7 @@ def test_errors(here, arguments, words):
     ("arguments", "words"),
     [
         ("x.npy --out r.html", "want IDS, or --model"),
+        ("x.npy ids.npy --out -", "want the name of an .html file"),
         ("x.npy ids.npy --out r.html --label-column kind", "--label-column is of the file --items"),
     ],
 )
@@ -78,3 +79,4 @@ def test_wrong_command_lines(here, arguments, words):
     assert done.returncode == 2
     assert words in done.stderr
     assert not (here / "r.html").exists()
+    assert not (here / "-").exists()

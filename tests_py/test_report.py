@@ -133,7 +133,7 @@ def test_labels(made, blobs, model):
     rows = page.array(page.data["rows"])
     assert [names[i] or None for i in of] == labels[rows].tolist()
     values = evaluate(blobs, model.encode(blobs), labels=labels)
-    assert f"over {values['n_labeled']:,} items with a label" in page.text
+    assert f"over the {values['n_labeled']:,} of 2,000 items that have a label" in page.text
     assert f"Labels that first codes tell {values['prefix_nmi'][1]:.2f}" in page.text
 
 

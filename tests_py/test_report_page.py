@@ -294,11 +294,43 @@ def test_accessibility_by_axe(opened, blobs, items, width, scheme):
 @pytest.mark.parametrize("width", [1280, 390, 320])
 def test_nothing_is_wider_than_the_screen(opened, blobs, model, width):
     names = [f"item {i} " + "x" * (i % 90) for i in range(2000)]
-    page = opened(blobs, model, names, names, width=width)
+    uneven = np.minimum(model.encode(blobs), 2)  # with levels to look at
+    page = opened(blobs, uneven, names, names, width=width, encoder=model)
     page.locator("#root summary").first.click()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     for box in page.locator(".chart .main-svg, #map-chart .main-svg").all():
         assert box.bounding_box()["x"] + box.bounding_box()["width"] <= width
+
+
+def test_the_map_fills_its_box_at_any_size_of_the_window(page):
+    size = (
+        "() => { const { width, height } = document.getElementById('map-chart')._fullLayout; return [width, height]; }"
+    )
+    for width, height in ((900, 700), (400, 3000), (1300, 300), (1280, 850)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(400)
+        assert page.evaluate(size) == pytest.approx([min(width - 40, 1080), np.clip(0.7 * height, 360, 640)], abs=20)
+        unit = "(() => { const { xaxis, yaxis } = document.getElementById('map-chart')._fullLayout;"
+        assert page.evaluate(unit + " return xaxis._m / -yaxis._m; })()") == pytest.approx(1, abs=0.01)
+
+
+def test_the_axes_of_few_items(opened):
+    page = opened([[0.0], [1.0]], [[0], [1]], ["a", "b"], [None, "x"])
+    ticks = page.locator("#level-charts .chart").first.locator(".ytick text").all_text_contents()
+    assert ticks == ["0", "1"]
+    assert page.locator("#bucket-chart .bars text").all_text_contents() == ["100 %"]
+    assert page.locator("#bucket-chart .ytick text").all_text_contents() == ["0", "1", "2"]
+
+
+def test_names_written_from_right_to_left_leave_others_as_they_are(opened):
+    names = ["\u202eoverride", "\u0627\u0644\u0639\u0631\u0628\u064a\u0629", "plain 12"]
+    page = opened(np.eye(12), [[0]] * 12, np.repeat(names, 4), ["\u202elabel"] * 12)
+    page.locator("#root summary").first.click()
+    for name in ("sample", "item"):
+        assert set(page.locator(f"#root .{name} bdi").all_text_contents()) >= set(names)
+    at = "(name) => [...document.querySelectorAll('#root .sample bdi')].find((e) => e.textContent === name)"
+    left = [page.evaluate(f"(name) => ({at})(name).getBoundingClientRect().left", name) for name in names]
+    assert left == sorted(left)
 
 
 def test_dark_and_light(page):

@@ -174,6 +174,8 @@ def run_report(arguments: argparse.Namespace) -> None:
     for option in ("name_column", "label_column"):
         if getattr(arguments, option) is not None and arguments.items is None:
             arguments.usage_error(f"--{option.replace('_', '-')} is of the file --items, which is not given")
+    if arguments.out == "-":
+        arguments.usage_error("--out - is for tables: want the name of an .html file")
     check_target(arguments.out)
     if arguments.threads is not None:
         set_num_threads(arguments.threads)

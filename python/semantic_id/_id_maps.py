@@ -119,7 +119,7 @@ def _jsonl(path: str, wanted: Column, item_column: str | None) -> Iterator[tuple
         for line, text in enumerate(file, 1):
             if text.isspace():
                 continue
-            record = _parsed(path, f"line {line}", text)
+            record = _parsed(path, f"line {line}", text, '{"id": "A", ...}')
             if columns is None:
                 columns = _columns(path, list(record), wanted, item_column)
             for name in columns:
@@ -131,18 +131,18 @@ def _jsonl(path: str, wanted: Column, item_column: str | None) -> Iterator[tuple
 
 def _json(path: str) -> Iterator[tuple[str, Any, Any]]:
     with _open_text(path) as file:
-        record = _parsed(path, "the file", file.read())
+        record = _parsed(path, "the file", file.read(), '{"item A": ..., "item B": ...}')
     for item, value in record.items():
         yield f"item {item!r}", item, value
 
 
-def _parsed(path: str, place: str, text: str) -> dict[str, Any]:
+def _parsed(path: str, place: str, text: str, example: str) -> dict[str, Any]:
     try:
         record = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: {place} is not JSON: {_first_line(error)}") from error
     if not isinstance(record, dict):
-        raise DataError(f"{path}: {place} is not a JSON object")
+        raise DataError(f"{path}: {place} is not a JSON object, such as {example}")
     return record
 
 

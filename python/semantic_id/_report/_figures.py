@@ -146,8 +146,8 @@ def _labels(values: dict[str, Any], chance: Sequence[float]) -> Figure:
         "Labels that first codes tell",
         _number(nmi),
         verdict,
-        f"Normalised mutual information of first code and label, from 0 to 1, over {values['n_labeled']:,} items with "
-        "a label.",
+        f"Normalised mutual information of first code and label, from 0 to 1, over the "
+        f"{values['n_labeled']:,} of {values['n_samples']:,} items that have a label.",
         f"Well above the {_number(by_chance)} of ids in random order.",
     )
 

@@ -20,6 +20,10 @@ function base(more) {
   };
 }
 
+// Whole numbers: of few items a step of the axis is one.
+const countAxis = (largest) => ({ tickformat: ",d", ...(largest < 5 ? { dtick: 1 } : { nticks: 4 }) });
+const percent = (share) => `${Number((100 * share).toPrecision(share > 0.99 ? 3 : 2))} %`;
+
 const plain = { displayModeBar: false, responsive: true };
 
 function drawLevels() {
@@ -49,7 +53,7 @@ function drawLevels() {
           title: { text: name, font: { size: 14, color: style("--ink") }, x: 0, xanchor: "left", y: 0.98 },
           bargap: size > 40 ? 0 : 0.15,
           xaxis: { showgrid: false, showticklabels: false, title: { text: `${number(size)} codes, by use` } },
-          yaxis: { nticks: 4, tickformat: ",d" },
+          yaxis: countAxis(used[0]),
           shapes: [
             {
               type: "line", xref: "paper", x0: 0, x1: 1, y0: data.n / size, y1: data.n / size,
@@ -74,7 +78,7 @@ function drawBuckets() {
           x: data.bars.map((bar) => bar[0]),
           y: data.bars.map((bar) => bar[2]),
           customdata: data.bars.map((bar) => bar[1]),
-          text: data.bars.map((bar) => `${((100 * bar[2]) / data.n).toPrecision(2)} %`),
+          text: data.bars.map((bar) => percent(bar[2] / data.n)),
           textposition: "outside",
           cliponaxis: false,
           hovertemplate: "%{y:,} items on %{customdata:,} ids<extra></extra>",
@@ -84,7 +88,7 @@ function drawBuckets() {
       base({
         bargap: 0.3,
         xaxis: { type: "category", showgrid: false, title: { text: "items on an id" } },
-        yaxis: { nticks: 4, tickformat: ",d", title: { text: "items" } },
+        yaxis: { ...countAxis(Math.max(...data.bars.map((bar) => bar[2]))), title: { text: "items" } },
       }),
       plain,
     );

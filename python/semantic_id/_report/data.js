@@ -32,6 +32,8 @@ const countOf = (node) => (node.depth ? counts[node.depth - 1][node.index] : dat
 const number = (value) => value.toLocaleString("en");
 const items = (count) => `${number(count)} ${count === 1 ? "item" : "items"}`;
 
+const short = (text, length) => (text.length > length ? `${[...text].slice(0, length - 1).join("")}…` : text);
+
 function firstAtOrAfter(list, value) {
   let [low, high] = [0, list.length];
   while (low < high) {

@@ -17,7 +17,7 @@ function find() {
     ? `${items(count)} found${count > FOUND ? `, the first ${FOUND} are listed` : ""}`
     : "";
   const entries = hits.map((row) => {
-    const button = element("button", { type: "button" }, element("code", {}, prefixOf(row, levels)), " ", nameOf(row));
+    const button = element("button", { type: "button" }, element("code", {}, prefixOf(row, levels)), " ", element("bdi", {}, nameOf(row)));
     button.addEventListener("click", () => {
       showPrefix(nodeOf(row, levels));
       reveal(row);

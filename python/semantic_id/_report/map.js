@@ -28,7 +28,6 @@ function mapTraces() {
 const colourOf = new Map(data.colours);
 const pointColours = Array.from(codes[0], (code) => colourOf.get(code));
 
-const mapHeight = () => Math.min(640, Math.max(360, window.innerHeight * 0.7));
 const MARGIN = 8;
 const NAMES = 24; // at most, of NAME_HEIGHT pixels with what is around them
 const NAME_HEIGHT = 20;
@@ -36,7 +35,7 @@ const NAME_HEIGHT = 20;
 // Ranges of one scale on both axes. (plotly.js has scaleanchor for this, but then works out all points at each zoom.)
 function mapRanges() {
   const [left, right, bottom, top] = mapEnds;
-  const [width, height] = [mapBox.clientWidth, mapHeight()].map((size) => Math.max(1, size - 2 * MARGIN));
+  const [width, height] = [mapBox.clientWidth, mapBox.clientHeight].map((size) => Math.max(1, size - 2 * MARGIN));
   const unit = (1.05 * Math.max((right - left) / width, (top - bottom) / height, 1e-3)) / 2;
   const around = (middle, size) => [middle - unit * size, middle + unit * size];
   return [around((left + right) / 2, width), around((bottom + top) / 2, height)];
@@ -54,7 +53,7 @@ function mapNames([low, high]) {
   const kept = [];
   for (const [code, atX, atY] of data.names) {
     const full = parts[0] ? parts[0].get(code) : String(code);
-    const text = full.length > 16 ? `${full.slice(0, 15)}…` : full;
+    const text = short(full, 16);
     const half = 4 * text.length + 4;
     const hits = (other) =>
       Math.abs(other.atX - atX) * pixels < other.half + half && Math.abs(other.atY - atY) * pixels < NAME_HEIGHT;
@@ -68,7 +67,8 @@ function mapLayout() {
   const [rangeX, rangeY] = mapRanges();
   const names = marked ? [] : mapNames(rangeX);
   return base({
-    height: mapHeight(),
+    width: mapBox.clientWidth,
+    height: mapBox.clientHeight,
     margin: { l: MARGIN, r: MARGIN, t: MARGIN, b: MARGIN },
     hovermode: "closest",
     hoverdistance: 14,
@@ -89,7 +89,7 @@ const escaped = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").repl
 
 const drawMap = () =>
   Plotly.react(mapBox, mapTraces(), mapLayout(), {
-    responsive: true,
+    responsive: false, // this script draws it anew at each size, with ranges and names that fit
     plotGlPixelRatio: window.devicePixelRatio, // by itself it is 2, which takes four times as long where it is 1
     displaylogo: false,
     displayModeBar: true,

@@ -30,18 +30,18 @@ function fill(list, nodes, make) {
 }
 
 function itemEntry(row, isAlone) {
-  const entry = element("li", { class: "item", tabindex: "-1" }, nameOf(row));
+  const entry = element("li", { class: "item", tabindex: "-1" }, element("bdi", {}, nameOf(row)));
   if (!isAlone) entry.prepend(element("code", {}, prefixOf(row, levels)), " ");
-  if (labelOf) entry.append(" ", element("span", { class: "label" }, isMissing(row) ? "no label" : labelled(row)));
+  if (labelOf) entry.append(" ", element("bdi", { class: "label" }, isMissing(row) ? "no label" : short(labelled(row), 40)));
   entry.dataset.row = row;
   return entry;
 }
 
-// A few names, from all over the range.
+// A few names, from all over the range, each in its own direction of writing.
 function sample({ low, high }) {
   const n = Math.min(3, high - low);
   const names = Array.from({ length: n }, (_, i) => nameOf(low + Math.floor(((2 * i + 1) * (high - low)) / (2 * n))));
-  return [...new Set(names)].map((name) => (name.length > 56 ? `${name.slice(0, 55)}…` : name)).join(" · ");
+  return [...new Set(names)].flatMap((name, i) => [i ? " · " : "", element("bdi", {}, short(name, 56))]);
 }
 
 function prefixEntry(node, largest) {
@@ -60,9 +60,9 @@ function prefixEntry(node, largest) {
   );
   const label = labelOf && commonestLabel(node);
   if (label) {
-    summary.append(element("span", { class: "label" }, `${label.name} ${Math.round(100 * label.share)} %`), " ");
+    summary.append(element("bdi", { class: "label" }, `${short(label.name, 40)} ${Math.round(100 * label.share)} %`), " ");
   }
-  summary.append(element("span", { class: "sample" }, sample(node)));
+  summary.append(element("span", { class: "sample" }, ...sample(node)));
   const details = element("details", {}, summary);
   const entry = element("li", {}, details);
   let show = null;
