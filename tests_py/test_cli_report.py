@@ -35,7 +35,7 @@ def test_from_ids(here, model):
     np.testing.assert_array_equal(page.codes(), model.encode(X)[rows])
     assert page.data["items"] == [str(row) for row in rows]
     assert page.text.startswith("a < b Skip to the figures a < b 300 items")
-    assert "Lost of the embeddings" not in page.text
+    assert "Lost in the codes" not in page.text
 
 
 def test_from_a_model_with_names_labels_and_coordinates(here, model):
@@ -50,7 +50,7 @@ def test_from_a_model_with_names_labels_and_coordinates(here, model):
     labels = [names[i] for i in page.array(page.data["labels"]["of"])]
     assert labels == ["even" if row % 2 == 0 else "" for row in rows]
     assert "The coordinates were given" in page.text
-    assert "Lost of the embeddings" in page.text
+    assert "Lost in the codes" in page.text
 
 
 @pytest.mark.parametrize(

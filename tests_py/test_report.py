@@ -75,7 +75,7 @@ def test_the_figures_are_those_of_evaluate(made, blobs, model):
     assert f"perplexity of ids {values['perplexity']:,.0f}" in page.text
     assert f"Most items on one id {values['largest_bucket']}" in page.text
     lost = 100 * values["quantization_mse"] / blobs.var(axis=0, dtype=np.float64).mean()
-    assert f"Lost of the embeddings {lost:.3g} %" in page.text
+    assert f"Lost in the codes {lost:.3g} %" in page.text
     own = f"{values['n_unique_codes']:,} different ids for 2,000 items: a collision rate of"
     assert own in page.text
     assert "2,000 items, ids of 3 codes: 20 x 10 x 5" in page.text
@@ -249,7 +249,7 @@ def test_one_item(made):
 def test_rows_that_are_all_the_same(made):
     page = made(np.full((30, 3), 7.0), np.zeros((30, 2), int))
     assert not page.array(page.data["x"]).any()
-    assert "Lost of the embeddings" not in page.text
+    assert "Lost in the codes" not in page.text
 
 
 @pytest.mark.parametrize("columns", [1, 2, 5])

@@ -131,7 +131,7 @@ def _largest(values: dict[str, Any]) -> Figure:
 
 def _error(share: float) -> Figure:
     return Figure(
-        "Lost of the embeddings",
+        "Lost in the codes",
         _percent(share),
         "" if share < 1 else "look",
         "The squared error of what the codes decode to, over the variance of the embeddings.",
@@ -140,14 +140,16 @@ def _error(share: float) -> Figure:
 
 
 def _labels(values: dict[str, Any], chance: Sequence[float]) -> Figure:
+    labeled, rows = values["n_labeled"], values["n_samples"]
+    of = "all" if labeled == rows else f"the {labeled:,} of"
     nmi, by_chance = values["prefix_nmi"][1], chance[1]
     verdict = "" if math.isnan(nmi) else "good" if nmi >= 2 * by_chance and nmi > 0 else "look"
     return Figure(
         "Labels that first codes tell",
         _number(nmi),
         verdict,
-        f"Normalised mutual information of first code and label, from 0 to 1, over the "
-        f"{values['n_labeled']:,} of {values['n_samples']:,} items that have a label.",
+        f"Normalised mutual information of first code and label, from 0 to 1, over "
+        f"{of} {rows:,} items that have a label.",
         f"Well above the {_number(by_chance)} of ids in random order.",
     )
 
