@@ -22,7 +22,7 @@ const (
 // with balanced, the certificate (certificatesAddr, unless 0: float64 (levels, 3), see rqkmeans.Certificate); otherwise nothing.
 func RQKMeansFit(xAddr uint64, rows, dim int64, weightsAddr uint64, levels int64, ksAddr uint64, metric, maxIter int64, tol float64,
 	restarts int64, seed uint64, recompute, balanced int64, booksAddr, codesAddr, inertiaAddr, itersAddr, flagsAddr, certificatesAddr, controlAddr uint64, errAddr uint64, errLen int64) int64 {
-	return call(errAddr, errLen, func() error {
+	return callLong(controlAddr, errAddr, errLen, func() error {
 		x, err := matrix(xAddr, rows, dim)
 		if err != nil {
 			return err
@@ -104,7 +104,7 @@ func RQKMeansForesee(rows, dim, levels int64, ksAddr uint64, recompute int64, by
 // for maxIter + 2), how many of them there are (int64) and the flags (int64); otherwise nothing. The handle's model stays.
 func RQKMeansRefine(handle int64, xAddr uint64, rows, dim int64, weightsAddr uint64, beam, maxIter int64, tol float64, seed uint64,
 	booksAddr, inertiaAddr, errorsAddr, errorsLenOut, flagsOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
-	return call(errAddr, errLen, func() error {
+	return callLong(controlAddr, errAddr, errLen, func() error {
 		m, err := model(handle)
 		if err != nil {
 			return err

@@ -16,7 +16,7 @@ const (
 
 // MetricsCheckFinite returns KindNotFinite, with the first row, if x, float32 (rows, dim), holds NaN or infinity.
 func MetricsCheckFinite(xAddr uint64, rows, dim int64, controlAddr uint64, errAddr uint64, errLen int64) int64 {
-	return call(errAddr, errLen, func() error {
+	return callLong(controlAddr, errAddr, errLen, func() error {
 		x, err := matrix(xAddr, rows, dim)
 		if err != nil {
 			return err
@@ -32,7 +32,7 @@ func MetricsCheckFinite(xAddr uint64, rows, dim int64, controlAddr uint64, errAd
 // and both in expectation over rows that tie in codes. ControlDone counts queries.
 func MetricsRank(xAddr uint64, rows, dim int64, codesAddr uint64, levels int64, queriesAddr uint64, queries, k, distance int64,
 	out, controlAddr uint64, errAddr uint64, errLen int64) int64 {
-	return call(errAddr, errLen, func() error {
+	return callLong(controlAddr, errAddr, errLen, func() error {
 		x, c, err := matrixAndCodes(xAddr, rows, dim, codesAddr, levels)
 		if err != nil {
 			return err
@@ -60,7 +60,7 @@ func MetricsRank(xAddr uint64, rows, dim int64, codesAddr uint64, levels int64, 
 // each a query. queriesAddr holds the numbers of the queries' rows, int64. ControlDone counts queries.
 func MetricsNeighbors(xAddr uint64, rows, dim int64, queriesAddr uint64, queries, k int64, idsOut, distsOut, controlAddr uint64,
 	errAddr uint64, errLen int64) int64 {
-	return call(errAddr, errLen, func() error {
+	return callLong(controlAddr, errAddr, errLen, func() error {
 		x, err := matrix(xAddr, rows, dim)
 		if err != nil {
 			return err
@@ -88,7 +88,7 @@ func MetricsNeighbors(xAddr uint64, rows, dim int64, queriesAddr uint64, queries
 // distance in codes, over pairs of rows whose numbers, int64, are at aAddr and bAddr.
 func MetricsCorrelation(xAddr uint64, rows, dim int64, codesAddr uint64, levels int64, aAddr, bAddr uint64, pairs, distance int64,
 	out, controlAddr uint64, errAddr uint64, errLen int64) int64 {
-	return call(errAddr, errLen, func() error {
+	return callLong(controlAddr, errAddr, errLen, func() error {
 		x, c, err := matrixAndCodes(xAddr, rows, dim, codesAddr, levels)
 		if err != nil {
 			return err
@@ -107,7 +107,7 @@ func MetricsCorrelation(xAddr uint64, rows, dim int64, codesAddr uint64, levels 
 // MetricsSumSquares writes the sum (float64) of the squared differences of x and y, float32 (rows, dim). metric 1 divides
 // the rows of x by their norm before.
 func MetricsSumSquares(xAddr, yAddr uint64, rows, dim, metric int64, out, controlAddr uint64, errAddr uint64, errLen int64) int64 {
-	return call(errAddr, errLen, func() error {
+	return callLong(controlAddr, errAddr, errLen, func() error {
 		x, err := matrix(xAddr, rows, dim)
 		if err != nil {
 			return err

@@ -91,7 +91,7 @@ func QuantizerCodebook(handle, level int64, outAddr uint64, errAddr uint64, errL
 // each level; 1 takes the nearest centroid at each. batch bounds the rows in work on a thread (0: a good number) and
 // changes no code.
 func QuantizerEncode(handle int64, xAddr uint64, rows, dim, beam, batch int64, codesAddr, controlAddr uint64, errAddr uint64, errLen int64) int64 {
-	return call(errAddr, errLen, func() error {
+	return callLong(controlAddr, errAddr, errLen, func() error {
 		m, err := model(handle)
 		if err != nil {
 			return err
@@ -117,7 +117,7 @@ func QuantizerEncode(handle int64, xAddr uint64, rows, dim, beam, batch int64, c
 // within one, at the least error. recompute is as in RQKMeansFit. On success it writes the certificate of each level, float64
 // (levels, 3), unless certificatesAddr is 0.
 func QuantizerEncodeBalanced(handle int64, xAddr uint64, rows, dim, recompute int64, codesAddr, certificatesAddr, controlAddr uint64, errAddr uint64, errLen int64) int64 {
-	return call(errAddr, errLen, func() error {
+	return callLong(controlAddr, errAddr, errLen, func() error {
 		m, err := model(handle)
 		if err != nil {
 			return err

@@ -16,7 +16,7 @@ import (
 // int64: 1 if these are not proved to be the least.
 func ResolveCapacity(rowsAddr uint64, rows, dim, levels int64, ksAddr, booksAddr, codesAddr, heldAddr, holdersAddr uint64, held, most, pairs int64,
 	addedOut, guessOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
-	return call(errAddr, errLen, func() error {
+	return callLong(controlAddr, errAddr, errLen, func() error {
 		how := resolve.Capacity{Most: int(most), Pairs: int(pairs)}
 		return move(how, rowsAddr, rows, dim, levels, ksAddr, booksAddr, codesAddr, heldAddr, holdersAddr, held, addedOut, guessOut, controlAddr)
 	})
@@ -26,7 +26,7 @@ func ResolveCapacity(rowsAddr uint64, rows, dim, levels int64, ksAddr, booksAddr
 // ResolveCapacity.
 func ResolveSinkhorn(rowsAddr uint64, rows, dim, levels int64, ksAddr, booksAddr, codesAddr, heldAddr, holdersAddr uint64, held int64, epsilon float64, iters, rounds int64,
 	addedOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
-	return call(errAddr, errLen, func() error {
+	return callLong(controlAddr, errAddr, errLen, func() error {
 		how := resolve.Sinkhorn{Epsilon: epsilon, Iters: int(iters), Rounds: int(rounds)}
 		return move(how, rowsAddr, rows, dim, levels, ksAddr, booksAddr, codesAddr, heldAddr, holdersAddr, held, addedOut, 0, controlAddr)
 	})

@@ -133,7 +133,7 @@ func (s rqvaeSettings) params(seed uint64) (p rqvae.Params, err error) {
 // rqvae.Model.Tensors, weightsLen of them.
 func RQVAEFit(xAddr uint64, rows, dim int64, settingsAddr uint64, settingsLen int64, seed uint64, booksAddr, weightsOut uint64, weightsLen int64,
 	historyOut, epochsOut, keptOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
-	return call(errAddr, errLen, func() error {
+	return callLong(controlAddr, errAddr, errLen, func() error {
 		x, err := matrix(xAddr, rows, dim)
 		if err != nil {
 			return err
@@ -262,7 +262,7 @@ func RQVAEFree(handle int64) {
 // RQVAEEncode writes the codes, int32 (rows, levels), of x, float32 (rows, dim). batch bounds the rows in work (0: a good
 // number) and changes no code.
 func RQVAEEncode(handle int64, xAddr uint64, rows, dim, batch int64, codesAddr, controlAddr uint64, errAddr uint64, errLen int64) int64 {
-	return call(errAddr, errLen, func() error {
+	return callLong(controlAddr, errAddr, errLen, func() error {
 		m, err := autoencoder(handle)
 		if err != nil {
 			return err
@@ -286,7 +286,7 @@ func RQVAEEncode(handle int64, xAddr uint64, rows, dim, batch int64, codesAddr, 
 
 // RQVAELatents writes what the model quantizes of x, float32 (rows, dim): its latents, float32 (rows, columns of a codebook).
 func RQVAELatents(handle int64, xAddr uint64, rows, dim int64, outAddr, controlAddr uint64, errAddr uint64, errLen int64) int64 {
-	return call(errAddr, errLen, func() error {
+	return callLong(controlAddr, errAddr, errLen, func() error {
 		m, err := autoencoder(handle)
 		if err != nil {
 			return err

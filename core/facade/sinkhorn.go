@@ -12,7 +12,7 @@ import (
 // potentials of rows and columns (float64), the error (float64) and the iterations (int64).
 func SinkhornSolve(costsAddr uint64, rows, cols int64, aAddr, bAddr uint64, epsilon float64, maxIter int64, tol float64,
 	planOut, fOut, gOut, errorOut, itersOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
-	return call(errAddr, errLen, func() error {
+	return callLong(controlAddr, errAddr, errLen, func() error {
 		costs, err := costsAt(costsAddr, rows, cols)
 		if err != nil {
 			return err
@@ -35,7 +35,7 @@ func SinkhornSolve(costsAddr uint64, rows, cols int64, aAddr, bAddr uint64, epsi
 
 // SinkhornAssign writes the column of each row, int32, as sinkhorn.Solver.Assign finds it by costs, float64 (rows, cols).
 func SinkhornAssign(costsAddr uint64, rows, cols int64, epsilon float64, maxIter int64, labelsOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
-	return call(errAddr, errLen, func() error {
+	return callLong(controlAddr, errAddr, errLen, func() error {
 		costs, err := costsAt(costsAddr, rows, cols)
 		if err != nil {
 			return err

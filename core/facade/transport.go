@@ -12,7 +12,7 @@ import (
 // (0: none). On success it writes the column of each row (int32), the price of each column (float64) and three float64: cost,
 // bound and gap. It is for tests.
 func TransportCosts(costsAddr uint64, rows, columns int64, lowerAddr, upperAddr, startAddr, columnsOut, pricesOut, proofOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
-	return call(errAddr, errLen, func() error {
+	return callLong(controlAddr, errAddr, errLen, func() error {
 		if rows < 0 || columns < 0 || columns > 0 && rows > maxElements/columns {
 			return fmt.Errorf("%w: costs of %d rows and %d columns", core.ErrShape, rows, columns)
 		}
@@ -24,7 +24,7 @@ func TransportCosts(costsAddr uint64, rows, columns int64, lowerAddr, upperAddr,
 // TransportDistances is TransportCosts for the squared distances of x, float32 (rows, dim), to centroids, float32 (columns,
 // dim).
 func TransportDistances(xAddr uint64, rows, dim int64, centroidsAddr uint64, columns int64, lowerAddr, upperAddr, startAddr, columnsOut, pricesOut, proofOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
-	return call(errAddr, errLen, func() error {
+	return callLong(controlAddr, errAddr, errLen, func() error {
 		x, err := matrix(xAddr, rows, dim)
 		if err != nil {
 			return err
