@@ -45,6 +45,7 @@ type sized struct {
 	centroids  core.Matrix
 	labels     []int32
 	rough      *transport.Rough    // while assignments are rough
+	moving     *transport.Moving   // after that, if they were
 	assignment *transport.Solution // to the centroids; the next one starts from its prices
 	sums       *sums
 	iters      int
@@ -137,17 +138,26 @@ func (s *sized) assign(ctx context.Context, rough bool) (err error) {
 		return err
 	}
 	if s.rough != nil {
-		s.assignment, s.rough = s.rough.Warm(), nil
+		s.moving, s.assignment, s.rough = s.rough.Moving(), s.rough.Warm(), nil
 	}
-	costs, err := transport.Distances(s.x, s.centroids)
+	if s.moving != nil {
+		s.assignment, err = s.moving.Assign(ctx, s.centroids, s.assignment)
+	} else {
+		s.assignment, err = s.solve(ctx)
+	}
 	if err != nil {
-		return err
-	}
-	if s.assignment, err = transport.Solve(ctx, costs, s.sizes, s.assignment); err != nil {
 		return err
 	}
 	s.labels = s.assignment.Columns
 	return nil
+}
+
+func (s *sized) solve(ctx context.Context) (*transport.Solution, error) {
+	costs, err := transport.Distances(s.x, s.centroids)
+	if err != nil {
+		return nil, err
+	}
+	return transport.Solve(ctx, costs, s.sizes, s.assignment)
 }
 
 // allDiffer tells whether no two rows of m are equal.

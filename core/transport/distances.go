@@ -15,6 +15,8 @@ type Rows interface {
 	Len() int
 	// Dim is the number of columns of a row.
 	Dim() int
+	// Stored tells whether rows are read as they lie in memory, so that Row and Block need no scratch.
+	Stored() bool
 	// Row is row i: where it is stored, or worked out in scratch, which has room for it.
 	Row(i int, scratch []float32) []float32
 	// Block is rows lo to hi-1, row after row: where they are stored, or worked out in scratch, which has room for them.
@@ -28,6 +30,7 @@ type stored struct{ x core.Matrix }
 
 func (s stored) Len() int                                { return s.x.Rows }
 func (s stored) Dim() int                                { return s.x.Cols }
+func (s stored) Stored() bool                            { return true }
 func (s stored) Row(i int, _ []float32) []float32        { return s.x.Row(i) }
 func (s stored) Block(lo, hi int, _ []float32) []float32 { return s.x.Slice(lo, hi).Data }
 
@@ -35,6 +38,16 @@ func (s stored) Block(lo, hi int, _ []float32) []float32 { return s.x.Slice(lo, 
 // to. It returns a core.ErrShape unless they have equally many columns, at least one, and there is a centroid, and a
 // core.ErrNotFinite for a centroid that is not finite; Solve returns one for such a row.
 func Distances(rows Rows, centroids core.Matrix) (Costs, error) {
+	d, err := distancesTo(rows, centroids)
+	if err != nil {
+		return nil, err
+	}
+	d.products = f32.NewProducts(centroids.Data, centroids.Rows, centroids.Cols)
+	return d, nil
+}
+
+// distancesTo leaves products to the caller.
+func distancesTo(rows Rows, centroids core.Matrix) (*distances, error) {
 	if err := centroids.Check(); err != nil {
 		return nil, fmt.Errorf("transport: centroids: %w", err)
 	}
@@ -44,7 +57,7 @@ func Distances(rows Rows, centroids core.Matrix) (Costs, error) {
 	if err := centroids.CheckFinite(); err != nil {
 		return nil, fmt.Errorf("transport: centroids: %w", err)
 	}
-	d := &distances{rows: rows, centroids: centroids, products: f32.NewProducts(centroids.Data, centroids.Rows, centroids.Cols)}
+	d := &distances{rows: rows, centroids: centroids}
 	origin := make([]float32, centroids.Cols)
 	for j := range centroids.Rows {
 		norm := f32.SqDist64(centroids.Row(j), origin)
@@ -61,6 +74,7 @@ type distances struct {
 	rows      Rows
 	centroids core.Matrix
 	products  *f32.Products
+	moving    *Moving   // or nil: has products, and knows some distances
 	norms     []float64 // |c|² of each centroid
 	norm      float64   // the largest |c|, rounded up
 	all       []int32   // 0 to K-1
@@ -73,12 +87,13 @@ func (d *distances) Row(dst []float64, i int) {
 	f32.SqDists64At(dst, d.rows.Row(i, make([]float32, d.rows.Dim())), d.centroids.Data, d.all)
 }
 
-// scoredRows is how many rows get scores at a time.
-const scoredRows = 64
+// scoredRows is how many rows get scores at a time: whole tiles of all kernels.
+const scoredRows = 84
 
 // offering implements source.
 func (d *distances) offering(prices []float64, w window) func(rows []int32, found func(r int, offers []offer)) error {
-	dim, k, stride := d.rows.Dim(), d.centroids.Rows, d.products.Stride()
+	dim, k := d.rows.Dim(), d.centroids.Rows
+	stride := f32.Stride(k)
 	s := scorer{distances: d, prices: prices, w: w, half: make([]float32, stride), least: make([]float32, f32.Chunk), scores: make([]float32, stride)}
 	s.tables = [][]float32{s.half}
 	for j := range s.half {
@@ -89,25 +104,23 @@ func (d *distances) offering(prices []float64, w window) func(rows []int32, foun
 			s.most = max(s.most, math.Abs(half))
 		}
 	}
-	scratch, products := make([]float32, scoredRows*dim), make([]float32, scoredRows*stride)
+	var products []float32
+	if d.moving == nil {
+		products = make([]float32, scoredRows*stride)
+	}
 	return func(rows []int32, found func(r int, offers []offer)) error {
 		for first := 0; first < len(rows); first += scoredRows {
 			part := rows[first:min(len(rows), first+scoredRows)]
-			n, lo := len(part), int(part[0])
-			var block []float32
-			if int(part[n-1])-lo == n-1 { // they are ascending
-				block = d.rows.Block(lo, lo+n, scratch)
-			} else {
-				block = scratch[:n*dim]
-				for r, i := range part {
-					copy(block[r*dim:(r+1)*dim], d.rows.Row(int(i), block[r*dim:(r+1)*dim]))
-				}
-			}
-			if !w.all(k) {
+			block := s.block(part)
+			if d.moving == nil && !w.all(k) {
 				d.products.Dots(products, stride, block)
 			}
 			for r, i := range part {
-				offers, ok := s.offers(block[r*dim:(r+1)*dim], products[r*stride:(r+1)*stride])
+				at, of := products, r
+				if d.moving != nil {
+					at, of = d.moving.products, int(i)
+				}
+				offers, ok := s.offers(i, block[r*dim:(r+1)*dim], at[of*stride:(of+1)*stride])
 				if !ok {
 					return fmt.Errorf("transport: %w: row %d; remove or impute such rows", core.ErrNotFinite, i)
 				}
@@ -135,17 +148,36 @@ type scorer struct {
 	most   float64   // the largest of these
 	tables [][]float32
 
+	rowsRead      []float32 // where rows are not stored, or not one after another
 	scores, least []float32
 	keys          []uint64
 	ranks         ranks[float32]
 	order         ranks[uint64]
-	near          []int32
-	costs         []float64
+	near, unknown []int32
+	costs         []float64 // of unknown
 	made          []offer
 }
 
-// offers makes the offers of a row, given its products with the centroids; it returns false if the row is not finite.
-func (s *scorer) offers(row, products []float32) ([]offer, bool) {
+// block is some rows, row after row.
+func (s *scorer) block(rows []int32) []float32 {
+	n, lo, dim := len(rows), int(rows[0]), s.rows.Dim()
+	together := int(rows[n-1])-lo == n-1 // they are ascending
+	if s.rowsRead == nil && !(together && s.rows.Stored()) {
+		s.rowsRead = make([]float32, scoredRows*dim)
+	}
+	if together {
+		return s.distances.rows.Block(lo, lo+n, s.rowsRead)
+	}
+	block := s.rowsRead[:n*dim]
+	for r, i := range rows {
+		row := block[r*dim : (r+1)*dim]
+		copy(row, s.distances.rows.Row(int(i), row))
+	}
+	return block
+}
+
+// offers makes the offers of row i, given its products with the centroids; it returns false if the row is not finite.
+func (s *scorer) offers(i int32, row, products []float32) ([]offer, bool) {
 	near := s.all
 	if !s.w.all(len(near)) {
 		f32.AddTables(s.scores, s.least, products, s.tables, 0)
@@ -153,14 +185,27 @@ func (s *scorer) offers(row, products []float32) ([]offer, bool) {
 			near = s.inWindow(e)
 		}
 	}
-	s.costs = slices.Grow(s.costs[:0], len(near))[:len(near)]
-	f32.SqDists64At(s.costs, row, s.centroids.Data, near)
-	s.made = s.made[:0]
-	for x, j := range near {
-		if c := s.costs[x]; !(c <= math.MaxFloat64) {
-			return nil, false
+	s.made, s.unknown = s.made[:0], s.unknown[:0]
+	for _, j := range near {
+		o := offer{math.NaN(), j}
+		if s.moving != nil {
+			o.cost = s.moving.cost(i, j)
 		}
-		s.made = append(s.made, offer{s.costs[x], j})
+		if math.IsNaN(o.cost) {
+			s.unknown = append(s.unknown, j)
+		}
+		s.made = append(s.made, o)
+	}
+	s.costs = slices.Grow(s.costs[:0], len(s.unknown))[:len(s.unknown)]
+	f32.SqDists64At(s.costs, row, s.centroids.Data, s.unknown)
+	next := 0
+	for x := range s.made {
+		if o := &s.made[x]; math.IsNaN(o.cost) {
+			if o.cost = s.costs[next]; !(o.cost <= math.MaxFloat64) {
+				return nil, false
+			}
+			next++
+		}
 	}
 	return s.made, true
 }

@@ -36,7 +36,7 @@ type source interface {
 }
 
 const (
-	offerRows = 256  // rows that a goroutine makes offers for at a time
+	offerRows = 252  // rows that a goroutine makes offers for at a time
 	slabRoom  = 1024 // offers for which memory is taken at once
 )
 
@@ -103,7 +103,9 @@ func (c *cutter) cut(row int32, offers []offer) ([]offer, float64) {
 			best = x
 		}
 	}
-	offers[0], offers[best] = offers[best], offers[0] // it stays in
+	first := offers[best]
+	copy(offers[1:], offers[:best]) // the others as they were, whatever there is beyond the window
+	offers[0] = first
 	rest := value(offers[0]) + c.width
 	offers = slices.DeleteFunc(offers, func(o offer) bool { return value(o) > rest })
 	if len(offers) <= c.most {

@@ -43,9 +43,7 @@ type Rough struct {
 }
 
 // RoughFits tells whether there can be a Rough: it holds a number for each row and column.
-func RoughFits(rows, columns int) bool { return rows <= roughProducts/roughStride(columns) }
-
-func roughStride(columns int) int { return (columns + f32.Chunk - 1) / f32.Chunk * f32.Chunk }
+func RoughFits(rows, columns int) bool { return rows <= roughProducts/f32.Stride(columns) }
 
 // NewRough refers to rows, and to a center, about their mean. The sizes must be such as Sizes.Check allows.
 func NewRough(rows Rows, center []float32, s Sizes) *Rough {
@@ -53,7 +51,7 @@ func NewRough(rows Rows, center []float32, s Sizes) *Rough {
 	room := (n + f32.BytesStep - 1) / f32.BytesStep * f32.BytesStep
 	r := &Rough{
 		rows: rows, sizes: s.within(n), prices: make([]float64, k), center: center, norms: make([]float64, k),
-		stride: roughStride(k), products: make([]float32, room*roughStride(k)),
+		stride: f32.Stride(k), products: make([]float32, room*f32.Stride(k)),
 	}
 	r.balancer = newBalancer(r.sizes, n, r.look)
 	for i := range n {
@@ -223,6 +221,9 @@ func firstTwo(keys []uint64) (first, second int32, margin float32) {
 	w, l := f32.Unkey32(two)
 	return int32(j), int32(l), 2 * (w - v)
 }
+
+// Moving is for exact assignments of the same rows from now on. It takes the memory of r, which is worth nothing then.
+func (r *Rough) Moving() *Moving { return newMoving(r.rows, r.sizes, r.products, r.stride) }
 
 // Warm is what Solve may start from.
 func (r *Rough) Warm() *Solution { return &Solution{Prices: slices.Clone(r.prices), reach: r.reach} }

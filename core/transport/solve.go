@@ -62,7 +62,11 @@ func (p *problem) solve(ctx context.Context, prices []float64, warm *Solution) (
 	if err != nil {
 		return nil, err
 	}
-	return m.finish(ctx)
+	solution, err := m.finish(ctx)
+	if d, ok := p.costs.(*distances); ok && d.moving != nil {
+		d.moving.offers = m.graph.offers
+	}
+	return solution, err
 }
 
 func ids(n int) []int32 {

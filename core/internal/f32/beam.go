@@ -16,21 +16,37 @@ const Chunk = 32
 // Products is centroids packed for dot products of rows with all of them. It is read-only, for any number of goroutines.
 type Products struct {
 	K, Dim int
-	panels Panels // of the centroids
+	level  cpu.Level
+	few    []float32 // the centroids filled up to fewDots, if there are no more, or
+	panels Panels    // of them
 }
+
+// fewDots is how many products of a row are worked out at a time where panels would be filled up with many more.
+const fewDots = 8
 
 // NewProducts packs k centroids of dim elements, row-major.
 func NewProducts(centroids []float32, k, dim int) *Products {
 	if k < 1 || dim < 1 || len(centroids) != k*dim {
 		panic(fmt.Sprintf("f32: %d values for %d centroids of %d elements", len(centroids), k, dim))
 	}
-	p := &Products{K: k, Dim: dim}
-	p.panels.packAll(cpu.Use(), centroids, dim)
+	p := &Products{K: k, Dim: dim, level: cpu.Use()}
+	if k > fewDots {
+		p.panels.packAll(p.level, centroids, dim)
+		return p
+	}
+	p.few = make([]float32, 0, fewDots*dim)
+	for j := range fewDots {
+		j = min(j, k-1)
+		p.few = append(p.few, centroids[j*dim:(j+1)*dim]...)
+	}
 	return p
 }
 
+// Stride is k rounded up to a multiple of Chunk.
+func Stride(k int) int { return (k + Chunk - 1) / Chunk * Chunk }
+
 // Stride is K rounded up to a multiple of Chunk.
-func (p *Products) Stride() int { return (p.K + Chunk - 1) / Chunk * Chunk }
+func (p *Products) Stride() int { return Stride(p.K) }
 
 // Dots sets dst[i*ld+j] to the dot product of row i of rows and centroid j, summed in some order in float32, and leaves
 // something in what follows up to dst[i*ld+Stride()-1]. It panics if the lengths do not fit.
@@ -40,7 +56,13 @@ func (p *Products) Dots(dst []float32, ld int, rows []float32) {
 		panic(fmt.Sprintf("f32: room for %d products, %d a row, of %d values with %d centroids of %d elements",
 			len(dst), ld, len(rows), p.K, p.Dim))
 	}
-	lanes, sizes := shapes[p.panels.level].lanes, shapes[p.panels.level].sizes
+	if p.few != nil {
+		for i := range n {
+			dots(p.level, dst[i*ld:][:fewDots], rows[i*p.Dim:][:p.Dim], p.few, p.Dim)
+		}
+		return
+	}
+	lanes, sizes := shapes[p.level].lanes, shapes[p.level].sizes
 	for q := range p.panels.count() { // the panel stays in the cache, and the rows come and go
 		panel := p.panels.data[q*lanes*p.Dim:][:lanes*p.Dim]
 		for i := 0; i < n; {
@@ -51,7 +73,7 @@ func (p *Products) Dots(dst []float32, ld int, rows []float32) {
 					break
 				}
 			}
-			rowTile(p.panels.level, dst[i*ld+q*lanes:], panel, rows[i*p.Dim:][:size*p.Dim], ld, p.Dim)
+			rowTile(p.level, dst[i*ld+q*lanes:], panel, rows[i*p.Dim:][:size*p.Dim], ld, p.Dim)
 			i += size
 		}
 	}

@@ -12,7 +12,7 @@ import (
 func TestProducts(t *testing.T) {
 	cputest.EachLevel(t, func(t *testing.T) {
 		for dim := 1; dim < 40; dim++ { // each tail of the loop over dimensions
-			for _, k := range []int{1, 5, 16, 33, 70} {
+			for _, k := range []int{1, 5, 8, 9, 16, 33, 70} {
 				for _, n := range []int{1, 2, 3, 7, 14, 31} { // each number of rows of a tile
 					rows, centroids := normals(1, n*dim), normals(2, k*dim)
 					p := NewProducts(centroids, k, dim)
