@@ -21,11 +21,17 @@ const maxIdle = 1024
 
 // start runs task, which does not panic, on another goroutine: one that looks out for work, or a new one.
 func start(task func()) {
-	if claim() {
-		tasks <- task
-		return
+	here := processor()
+	away := func() {
+		leave(here)
+		task()
 	}
-	go help(task)
+	if claim() {
+		tasks <- away
+	} else {
+		go help(away)
+	}
+	giveWay() // in case it is on this processor
 }
 
 // claim takes one from idle, unless that is none.
