@@ -2,6 +2,7 @@ package facade
 
 import (
 	"fmt"
+	"runtime"
 
 	"github.com/semantic-id/semantic-id/core"
 	"github.com/semantic-id/semantic-id/core/kmeans"
@@ -33,6 +34,9 @@ func RQKMeansFit(xAddr uint64, rows, dim int64, weightsAddr uint64, levels int64
 		p := rqkmeans.Params{Metric: core.Metric(metric), MaxIter: int(maxIter), Tol: tol, Restarts: int(restarts), Seed: seed, Balanced: balanced != 0, Recompute: recompute != 0}
 		for _, k := range slice[int64](ksAddr, levels) {
 			p.Clusters = append(p.Clusters, int(k))
+		}
+		if p.Balanced {
+			defer runtime.KeepAlive(ballast())
 		}
 		control := controlAt(controlAddr)
 		ctx, stop := control.context()
