@@ -14,6 +14,7 @@ const (
 	taskCentroids = 16 // the same of centroids
 	scatterParts  = 64 // of the rows, each with sums of its own; part of the definition of a fit, too
 
+	rowsAhead   = 8  // of one that is added to a sum, rows here and there are asked for
 	remakeEvery = 64 // sums are updated in place at most this often less one before they are remade
 )
 
@@ -88,6 +89,7 @@ func (s *sums) update(ctx context.Context, x Rows, weights []float64, before, no
 	return x.pieces(ctx, len(s.changed), at, &s.piece, func(lo, hi int, row func(j int) []float32) error {
 		return s.columns(ctx, x.Dim(), func(c0, c1 int) {
 			for j := lo; j < hi; j++ {
+				f32.Prefetch(row(min(j+rowsAhead, hi-1))[c0:c1])
 				i := at(j)
 				s.move(row(j), weightOf(weights, i), int(before[i]), int(now[i]), c0, c1)
 			}

@@ -96,6 +96,7 @@ func (d *distances) offering(prices []float64, w window) func(rows []int32, foun
 	stride := f32.Stride(k)
 	s := scorer{distances: d, prices: prices, w: w, half: make([]float32, stride), least: make([]float32, f32.Chunk), scores: make([]float32, stride)}
 	s.tables = [][]float32{s.half}
+	s.share, s.tiny = f32.DotError(dim)
 	for j := range s.half {
 		s.half[j] = float32(math.Inf(1))
 		if j < k {
@@ -146,6 +147,9 @@ type scorer struct {
 	w      window
 	half   []float32 // (|c|² + price)/2 of each centroid
 	most   float64   // the largest of these
+
+	share, tiny float64 // f32.DotError
+
 	tables [][]float32
 
 	rowsRead      []float32 // where rows are not stored, or not one after another
@@ -181,7 +185,7 @@ func (s *scorer) offers(i int32, row, products []float32) ([]offer, bool) {
 	near := s.all
 	if !s.w.all(len(near)) {
 		f32.AddTables(s.scores, s.least, products, s.tables, 0)
-		if e := s.error(f32.SqNorm(row)); e < math.MaxFloat32/16 {
+		if e := s.error(s.sqNorm(i, row)); e < math.MaxFloat32/16 {
 			near = s.inWindow(e)
 		}
 	}
@@ -210,6 +214,14 @@ func (s *scorer) offers(i int32, row, products []float32) ([]offer, bool) {
 	return s.made, true
 }
 
+// sqNorm is at least |x|² of row i.
+func (s *scorer) sqNorm(i int32, row []float32) float64 {
+	if s.moving != nil {
+		return s.moving.norms[i]
+	}
+	return f32.SqNorm(row)
+}
+
 // error bounds by how much a score may differ from half of what the row costs in the column, price included, as float64
 // has it, and a number that is the same for all columns, or what counts as the same (see sameShare). It is +Inf or NaN where float32 may overflow, or the row is not finite.
 //
@@ -219,9 +231,8 @@ func (s *scorer) offers(i int32, row, products []float32) ([]offer, bool) {
 func (s *scorer) error(sqNorm float64) float64 {
 	const u = 0x1p-24
 	x := math.Sqrt(sqNorm)
-	share, tiny := f32.DotError(s.rows.Dim())
 	n := x + s.norm
-	return sameShare*n*n + ((share+u)*x*s.norm+2*u*s.most+float64(s.rows.Dim()+10)*0x1p-53*(n*n+s.most)+tiny)*(1+0x1p-10)
+	return sameShare*n*n + ((s.share+u)*x*s.norm+2*u*s.most+float64(s.rows.Dim()+10)*0x1p-53*(n*n+s.most)+s.tiny)*(1+0x1p-10)
 }
 
 // inWindow lists the columns whose scores, off by e at most, leave it open whether they are in the window, and those that are.

@@ -19,6 +19,7 @@ type Moving struct {
 	moved     []bool    // since then
 	stride    int
 	products  []float32 // of each row with each centroid, stride apart
+	norms     []float64 // |x|² of each row, at least
 	offers    [][]offer // of each row, the last time
 }
 
@@ -39,7 +40,7 @@ func (m *Moving) Assign(ctx context.Context, centroids core.Matrix, warm *Soluti
 		s, err = Solve(ctx, d, m.sizes, warm)
 	}
 	if err != nil {
-		m.centroids = nil // what is known is of several times
+		m.centroids, m.norms = nil, nil // what is known is of several times, or of some rows
 	}
 	return s, err
 }
@@ -47,17 +48,20 @@ func (m *Moving) Assign(ctx context.Context, centroids core.Matrix, warm *Soluti
 // follow brings moved and products up to these centroids.
 func (m *Moving) follow(ctx context.Context, centroids core.Matrix) error {
 	dim, k := centroids.Cols, centroids.Rows
-	var ids []int
-	var book []float32
+	ids, book := make([]int, 0, k), make([]float32, 0, k*dim)
 	for j := range k {
 		c := centroids.Row(j)
 		if m.moved[j] = m.centroids == nil || !slices.Equal(c, m.centroids[j*dim:(j+1)*dim]); m.moved[j] {
 			ids, book = append(ids, j), append(book, c...)
 		}
 	}
-	m.centroids = slices.Clone(centroids.Data)
+	m.centroids = append(m.centroids[:0], centroids.Data...)
 	if len(ids) == 0 {
 		return nil
+	}
+	first := m.norms == nil
+	if first {
+		m.norms = make([]float64, m.rows.Len())
 	}
 	p := f32.NewProducts(book, len(ids), dim)
 	scratch := make([]struct{ rows, products []float32 }, par.Threads())
@@ -67,6 +71,9 @@ func (m *Moving) follow(ctx context.Context, centroids core.Matrix) error {
 			s.rows = make([]float32, scoredRows*dim)
 		}
 		block := m.rows.Block(lo, hi, s.rows)
+		for i := lo; first && i < hi; i++ {
+			m.norms[i] = f32.SqNorm(block[(i-lo)*dim : (i-lo+1)*dim])
+		}
 		if len(ids) == k {
 			p.Dots(m.products[lo*m.stride:], m.stride, block)
 			return

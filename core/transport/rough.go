@@ -191,7 +191,7 @@ func (r *Rough) look(ctx context.Context, prices []float64, moved float64) error
 	}
 	b, tables := r.balancer, [][]float32{half}
 	return par.Chunks(ctx, r.rows.Len(), lookRows, func(_, lo, hi int) {
-		scores, least, keys := make([]float32, r.stride), make([]float32, f32.Chunk), []uint64(nil)
+		scores, least := make([]float32, r.stride), make([]float32, f32.Chunk)
 		for i := lo; i < hi; i++ {
 			if far := b.margin[i] - float32(moved); far > 0 { // it stays
 				b.margin[i] = far
@@ -200,26 +200,16 @@ func (r *Rough) look(ctx context.Context, prices []float64, moved float64) error
 			f32.AddTables(scores, least, r.products[i*r.stride:][:r.stride], tables, 0)
 			// No more than the two that were cheapest, and what is cheaper, can be so now.
 			limit := min(max(scores[b.first[i]], scores[max(0, b.second[i])]), math.MaxFloat32)
-			if keys = f32.AppendAtMost32(keys[:0], scores, limit, 0); len(keys) > 0 {
-				b.first[i], b.second[i], b.margin[i] = firstTwo(keys)
+			first, second := f32.TwoLeast32(scores, limit)
+			if first < 0 {
+				continue
+			}
+			b.first[i], b.second[i], b.margin[i] = first, second, float32(math.Inf(1))
+			if second >= 0 {
+				b.margin[i] = 2 * (scores[second] - scores[first])
 			}
 		}
 	})
-}
-
-// firstTwo are the indices of the two least of the keys that f32.AppendAtMost32 makes of numbers, and by how much twice the
-// second number is more; the second is -1 if there is one key.
-func firstTwo(keys []uint64) (first, second int32, margin float32) {
-	one, two := keys[0], uint64(math.MaxUint64)
-	for _, k := range keys[1:] {
-		one, two = min(one, k), min(two, max(one, k))
-	}
-	v, j := f32.Unkey32(one)
-	if two == math.MaxUint64 {
-		return int32(j), -1, float32(math.Inf(1))
-	}
-	w, l := f32.Unkey32(two)
-	return int32(j), int32(l), 2 * (w - v)
 }
 
 // Moving is for exact assignments of the same rows from now on. It takes the memory of r, which is worth nothing then.

@@ -176,30 +176,6 @@ func roughSameEverywhere(t *testing.T, x, centroids core.Matrix) {
 	}
 }
 
-func TestFirstTwo(t *testing.T) {
-	rng := rand.New(rand.NewPCG(8, 0))
-	for range 2000 {
-		scores := make([]float32, f32.Chunk)
-		for j := range scores {
-			scores[j] = float32(rng.IntN(40)-20) / 2 // some are equal
-		}
-		limit := scores[rng.IntN(len(scores))]
-		first, second, margin := firstTwo(f32.AppendAtMost32(nil, scores, limit, 0))
-		sorted := slices.Sorted(slices.Values(scores))
-		least := slices.Index(scores, sorted[0])
-		switch {
-		case int(first) != least:
-			t.Fatalf("%v: first is %d, want %d", scores, first, least)
-		case sorted[1] > limit:
-			if second >= 0 || !math.IsInf(float64(margin), 1) {
-				t.Fatalf("%v up to %g: second is %d by %g, want none", scores, limit, second, margin)
-			}
-		case second == first || scores[second] != sorted[1] || margin != 2*(sorted[1]-sorted[0]):
-			t.Fatalf("%v: second is %d by %g", scores, second, margin)
-		}
-	}
-}
-
 // TestCenter wants the change of all prices that proves most.
 func TestCenter(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 0))

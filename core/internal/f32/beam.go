@@ -155,6 +155,38 @@ func appendAtMost32Generic(keys []uint64, v []float32, limit float32, first int)
 	return keys
 }
 
+// TwoLeast32 returns which of v, whose length is a multiple of Chunk, are the least and the next of those that are at most
+// limit, of equal ones the first; -1 where there are no more.
+func TwoLeast32(v []float32, limit float32) (first, second int32) {
+	t := twoLeast{first: -1, second: -1}
+	t.find(v, limit)
+	return t.first, t.second
+}
+
+type twoLeast struct {
+	first, second int32
+	least, next   float32
+}
+
+// take takes x, number i, into account, after those before it.
+func (t *twoLeast) take(i int, x float32) {
+	switch {
+	case t.first < 0 || x < t.least:
+		t.second, t.next = t.first, t.least
+		t.first, t.least = int32(i), x
+	case t.second < 0 || x < t.next:
+		t.second, t.next = int32(i), x
+	}
+}
+
+func (t *twoLeast) findGeneric(v []float32, limit float32) {
+	for i, x := range v {
+		if x <= limit {
+			t.take(i, x)
+		}
+	}
+}
+
 // key32 orders as x does, then as index does, which has 32 bits.
 func key32(x float32, index int) uint64 {
 	b := math.Float32bits(x)

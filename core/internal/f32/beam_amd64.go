@@ -92,3 +92,21 @@ func appendAtMost32(keys []uint64, v []float32, limit float32, first int) []uint
 	}
 	return keys
 }
+
+func (t *twoLeast) find(v []float32, limit float32) {
+	if cpu.Use() == cpu.Generic {
+		t.findGeneric(v, limit)
+		return
+	}
+	var mask maskBlock
+	first := 0
+	for words := mask.fill32(v, limit); words > 0; words = mask.fill32(v, limit) {
+		for w, m := range mask[:words] {
+			for ; m != 0; m &= m - 1 {
+				i := 32*w + bits.TrailingZeros32(m)
+				t.take(first+i, v[i])
+			}
+		}
+		v, first = v[32*words:], first+32*words
+	}
+}

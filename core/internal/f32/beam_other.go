@@ -17,3 +17,5 @@ func countAtMost32(v []float32, limit float32) int { return countAtMost32Generic
 func appendAtMost32(keys []uint64, v []float32, limit float32, first int) []uint64 {
 	return appendAtMost32Generic(keys, v, limit, first)
 }
+
+func (t *twoLeast) find(v []float32, limit float32) { t.findGeneric(v, limit) }

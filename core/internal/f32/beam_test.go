@@ -1,6 +1,7 @@
 package f32
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -130,6 +131,12 @@ func TestAtMost32(t *testing.T) {
 						t.Fatalf("value %d is %g, its key says %g", i-1000, v[i-1000], x)
 					}
 				}
+				slices.SortStableFunc(want, func(a, b int) int { return cmp.Compare(v[a], v[b]) })
+				two := append(slices.Clone(want[:min(2, len(want))]), -1, -1)
+				if first, second := TwoLeast32(v, limit); int(first) != two[0] || int(second) != two[1] {
+					t.Errorf("%d values, limit %g: the least are %d and %d, want %v", n, limit, first, second, two[:2])
+				}
+				slices.Sort(want)
 				if keys[0] != 42 || !slices.Equal(got, want) || CountAtMost32(v, limit) != len(want) {
 					t.Errorf("%d values, limit %g: got %v and %d, want %v", n, limit, got, CountAtMost32(v, limit), want)
 				}

@@ -37,10 +37,10 @@ func NewBytes(rows int, center []float32) *Bytes {
 // what rounding takes from it: one twelfth of a step, squared, an element. Both are NaN for a row that is no good.
 func (b *Bytes) SetRow(i int, row []float32) (square, lost float64) {
 	f := &b.first
-	Sub(row, b.center)
-	if square = SqNorm64(row); !(square < mostByte*mostByte) {
+	if square = SumSqDiff(row, b.center); !(square < mostByte*mostByte) {
 		return math.NaN(), math.NaN()
 	}
+	Sub(row, b.center)
 	_, most := measure(row)
 	scale, _ := f.roundAt(b.rows[i*f.stride:][:f.stride], row, 0, most)
 	b.params[i*perRow] = 1 / scale
