@@ -140,13 +140,28 @@ func through(layers []layer, rows int, x, a, b []float32) []float32 {
 	return x
 }
 
+// arrays are handed on from call to call: to clear new memory takes a tenth of the time of encoding.
+var arrays = sync.Pool{New: func() any { return new([]float32) }}
+
+// arrayOf returns n values of any kind, to be put back into arrays.
+func arrayOf(n int) *[]float32 {
+	a := arrays.Get().(*[]float32)
+	if cap(*a) < n {
+		*a = make([]float32, n)
+	}
+	*a = (*a)[:n]
+	return a
+}
+
 // blocks calls fn with blocks of rows, and with memory for what layers make of one, and for the latents.
 func (m *Model) blocks(ctx context.Context, rows, most int, fn func(lo, hi int, a, b []float32) error) error {
 	if most < 1 || most > blockRows {
 		most = blockRows
 	}
 	n := min(rows, most) * m.width
-	a, b := make([]float32, n), make([]float32, n)
+	memory := arrayOf(2 * n)
+	defer arrays.Put(memory)
+	a, b := (*memory)[:n], (*memory)[n:]
 	for lo := 0; lo < rows; lo += most {
 		if err := ctx.Err(); err != nil {
 			return err

@@ -39,7 +39,9 @@ func monitored(rows int, seed uint64) []int {
 // monitor judges the weights by these rows of x.
 func (e *Epoch) monitor(ctx context.Context, m *Model, x core.Matrix, rows []int, loss Loss) error {
 	codes := core.NewCodes(len(rows), len(m.search))
-	some := core.NewMatrix(min(len(rows), blockRows), x.Cols)
+	block := arrayOf(min(len(rows), blockRows) * x.Cols)
+	defer arrays.Put(block)
+	some := core.Matrix{Rows: min(len(rows), blockRows), Cols: x.Cols, Data: *block}
 	for lo := 0; lo < len(rows); lo += blockRows {
 		hi := min(len(rows), lo+blockRows)
 		gather(some, x, rows[lo:hi])
@@ -70,7 +72,11 @@ func (e *Epoch) judge(m *Model, x core.Matrix, rows []int, codes core.Codes, los
 		theirs.Data = append(theirs.Data, codes.Row(i)...)
 	}
 	theirs.Rows = len(few)
-	some, decoded := core.NewMatrix(len(few), x.Cols), core.NewMatrix(len(few), x.Cols)
+	n := len(few) * x.Cols
+	memory := arrayOf(2 * n)
+	defer arrays.Put(memory)
+	some := core.Matrix{Rows: len(few), Cols: x.Cols, Data: (*memory)[:n]}
+	decoded := core.Matrix{Rows: len(few), Cols: x.Cols, Data: (*memory)[n:]}
 	gather(some, x, few)
 	if err := m.Decode(theirs, decoded); err != nil {
 		return err
