@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from peers import MissingError
@@ -56,8 +57,11 @@ def error_against_time(path: Path, curves: Mapping[str, Sequence[Point]], points
     placed = [(x, y - down) for x, y in points.values() for down in (0.0, gap)]  # each has a label below it
     for name, (seconds, error) in sorted(ends.items(), key=lambda end: -end[1][1]):
         y = error
-        while any(1 / 4 < x / seconds < 4 and abs(y - above) < gap for x, above in placed):
-            y -= gap / 4  # labels that would lie upon others go below them
+        others = [at for other, curve in curves.items() if other != name for at in _along(sorted(curve))]
+        while any(1 / 4 < x / seconds < 4 and abs(y - above) < gap for x, above in placed) or any(
+            1.05 < x / seconds < 2.5 and abs(y - above) < gap / 2 for x, above in others
+        ):
+            y -= gap / 4  # labels that would lie upon others, or on curves, go below them
         placed.append((seconds, y))
         axes.text(1.1 * seconds, y, _STYLE[name][2].replace("\n", " "), color=_STYLE[name][0], fontsize=9, va="center",
                   fontweight="bold" if name == "ours" else "normal")  # fmt: skip
@@ -75,3 +79,9 @@ def error_against_time(path: Path, curves: Mapping[str, Sequence[Point]], points
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
+
+
+def _along(curve: Sequence[Point]) -> list[Point]:
+    """Return points all along a curve, as it is drawn."""
+    steps = [i / 50 for i in range(51)]
+    return [(a * (c / a) ** t, b + (d - b) * t) for (a, b), (c, d) in pairwise(curve) for t in steps]
