@@ -183,9 +183,10 @@ func TestPanicsStayInside(t *testing.T) {
 
 func TestCancel(t *testing.T) {
 	c, f := newCaller(), newFit(20000, 32, 200, 200, 200)
+	control := controlAt(at(f.control))
 	go func() {
 		time.Sleep(50 * time.Millisecond)
-		controlAt(at(f.control)).set(ControlCancel, 1)
+		control.set(ControlCancel, 1)
 	}()
 	start := time.Now()
 	c.want(t, "fit", f.run(c, 32, 1000000), KindCanceled, "canceled")
