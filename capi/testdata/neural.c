@@ -1,30 +1,8 @@
 /* Loads an RQ-VAE and prints the codes of some rows: one line each. Usage: neural DIRECTORY (of the model).
  * Ends with 1 and a message on any error. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "semantic_id.h"
+#include "check.h"
 
 enum { ROWS = 50, DIM = 12, LATENT = 4, LEVELS = 2 };
-
-static char err[512];
-
-static void check(int64_t kind, const char *what)
-{
-    if (kind != SID_OK) {
-        fprintf(stderr, "%s: error %d: %s\n", what, (int)kind, err);
-        exit(1);
-    }
-}
-
-static void want(int holds, const char *what)
-{
-    if (!holds) {
-        fprintf(stderr, "not so: %s\n", what);
-        exit(1);
-    }
-}
 
 int main(int argc, char **argv)
 {
@@ -33,12 +11,10 @@ int main(int argc, char **argv)
         return 2;
     }
     float x[ROWS][DIM], latents[ROWS][LATENT], near[ROWS][DIM];
-    uint64_t state = 1; /* as in ids.c */
+    uint64_t state = 1;
     for (int i = 0; i < ROWS; i++)
-        for (int j = 0; j < DIM; j++) {
-            state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-            x[i][j] = (float)(state >> 40) * 0x1p-24f;
-        }
+        for (int j = 0; j < DIM; j++)
+            x[i][j] = uniform(&state);
 
     const int64_t length = (int64_t)strlen(argv[1]);
     int64_t model = 0, levels = 0, dim = 0, latent = 0, clusters[LEVELS] = {0}, control[SID_CONTROL_LEN] = {0};

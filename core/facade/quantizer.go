@@ -23,7 +23,7 @@ func QuantizerNew(levels, dim int64, ksAddr, booksAddr uint64, metric int64, han
 		if err != nil {
 			return err
 		}
-		put(handleOut, addHandle(m))
+		put(handleOut, quantizers.add(m))
 		return nil
 	})
 }
@@ -58,11 +58,7 @@ func QuantizerShape(handle int64, levelsOut, dimOut, ksOut, metricOut uint64, er
 		put(levelsOut, int64(len(ks)))
 		put(dimOut, int64(m.Dim()))
 		put(metricOut, int64(m.Metric()))
-		if ksOut != 0 {
-			for l, k := range ks {
-				slice[int64](ksOut, int64(len(ks)))[l] = int64(k)
-			}
-		}
+		putClusters(ksOut, ks)
 		return nil
 	})
 }
@@ -181,7 +177,7 @@ func QuantizerLoad(pathAddr uint64, pathLen int64, handleOut uint64, errAddr uin
 		if err != nil {
 			return err
 		}
-		put(handleOut, addHandle(m))
+		put(handleOut, quantizers.add(m))
 		return nil
 	})
 }

@@ -4,36 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"sync"
 
 	"github.com/semantic-id/semantic-id/core"
 	"github.com/semantic-id/semantic-id/core/rqvae"
 )
 
-// autoencoders are the models of package rqvae that callers hold by number. Numbers are never used twice.
-var autoencoders = struct {
-	sync.RWMutex
-	last   int64
-	models map[int64]*rqvae.Model
-}{models: map[int64]*rqvae.Model{}}
-
-func addAutoencoder(m *rqvae.Model) int64 {
-	autoencoders.Lock()
-	defer autoencoders.Unlock()
-	autoencoders.last++
-	autoencoders.models[autoencoders.last] = m
-	return autoencoders.last
-}
-
-func autoencoder(handle int64) (*rqvae.Model, error) {
-	autoencoders.RLock()
-	defer autoencoders.RUnlock()
-	m, ok := autoencoders.models[handle]
-	if !ok {
-		return nil, fmt.Errorf("%w of an RQVAE: %d", core.ErrHandle, handle)
-	}
-	return m, nil
-}
+// autoencoders are the models of package rqvae that callers hold.
+var autoencoders = handles[*rqvae.Model]{of: " of an RQVAE"}
 
 // rqvaeSettings is the JSON object that calls take: the arguments of the Python class RQVAE, by their names, plus, which
 // says that the encoder adds to the rows (RQ-KMeans+), and the checkpoint.
@@ -214,7 +191,7 @@ func RQVAENew(settingsAddr uint64, settingsLen int64, weightsAddr uint64, weight
 		if err != nil {
 			return err
 		}
-		put(handleOut, addAutoencoder(m))
+		put(handleOut, autoencoders.add(m))
 		return nil
 	})
 }
@@ -226,7 +203,7 @@ func RQVAELoad(pathAddr uint64, pathLen int64, handleOut uint64, errAddr uint64,
 		if err != nil {
 			return err
 		}
-		put(handleOut, addAutoencoder(m))
+		put(handleOut, autoencoders.add(m))
 		return nil
 	})
 }
@@ -235,7 +212,7 @@ func RQVAELoad(pathAddr uint64, pathLen int64, handleOut uint64, errAddr uint64,
 // clustersOut may be 0.
 func RQVAEShape(handle int64, levelsOut, dimOut, latentDimOut, clustersOut uint64, errAddr uint64, errLen int64) int64 {
 	return call(errAddr, errLen, func() error {
-		m, err := autoencoder(handle)
+		m, err := autoencoders.get(handle)
 		if err != nil {
 			return err
 		}
@@ -243,27 +220,19 @@ func RQVAEShape(handle int64, levelsOut, dimOut, latentDimOut, clustersOut uint6
 		put(levelsOut, int64(len(clusters)))
 		put(dimOut, int64(m.Dim()))
 		put(latentDimOut, int64(m.Shape().EDim))
-		if clustersOut != 0 {
-			for l, k := range clusters {
-				slice[int64](clustersOut, int64(len(clusters)))[l] = int64(k)
-			}
-		}
+		putClusters(clustersOut, clusters)
 		return nil
 	})
 }
 
 // RQVAEFree lets go of a model. Calls that use it at this moment still end well; an unknown handle is ignored.
-func RQVAEFree(handle int64) {
-	autoencoders.Lock()
-	defer autoencoders.Unlock()
-	delete(autoencoders.models, handle)
-}
+func RQVAEFree(handle int64) { _, _ = autoencoders.take(handle) }
 
 // RQVAEEncode writes the codes, int32 (rows, levels), of x, float32 (rows, dim). batch bounds the rows in work (0: a good
 // number) and changes no code.
 func RQVAEEncode(handle int64, xAddr uint64, rows, dim, batch int64, codesAddr, controlAddr uint64, errAddr uint64, errLen int64) int64 {
 	return callLong(controlAddr, errAddr, errLen, func() error {
-		m, err := autoencoder(handle)
+		m, err := autoencoders.get(handle)
 		if err != nil {
 			return err
 		}
@@ -287,7 +256,7 @@ func RQVAEEncode(handle int64, xAddr uint64, rows, dim, batch int64, codesAddr, 
 // RQVAELatents writes what the model quantizes of x, float32 (rows, dim): its latents, float32 (rows, columns of a codebook).
 func RQVAELatents(handle int64, xAddr uint64, rows, dim int64, outAddr, controlAddr uint64, errAddr uint64, errLen int64) int64 {
 	return callLong(controlAddr, errAddr, errLen, func() error {
-		m, err := autoencoder(handle)
+		m, err := autoencoders.get(handle)
 		if err != nil {
 			return err
 		}
@@ -308,7 +277,7 @@ func RQVAELatents(handle int64, xAddr uint64, rows, dim int64, outAddr, controlA
 // RQVAEDecode writes the rows, float32 (rows, dim), that the decoder makes of codes, int32 (rows, levels).
 func RQVAEDecode(handle int64, codesAddr uint64, rows, levels int64, outAddr uint64, errAddr uint64, errLen int64) int64 {
 	return call(errAddr, errLen, func() error {
-		m, err := autoencoder(handle)
+		m, err := autoencoders.get(handle)
 		if err != nil {
 			return err
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/semantic-id/semantic-id/core"
@@ -14,32 +13,11 @@ import (
 	"github.com/semantic-id/semantic-id/core/store"
 )
 
-// stores are the stores callers hold by number, texts what calls have to say that the caller could not make room for.
-// Numbers are never used twice.
-var stores = struct {
-	sync.Mutex
-	last  int64
-	open  map[int64]store.Store
-	texts map[int64]string
-}{open: map[int64]store.Store{}, texts: map[int64]string{}}
-
-func addStore(s store.Store) int64 {
-	stores.Lock()
-	defer stores.Unlock()
-	stores.last++
-	stores.open[stores.last] = s
-	return stores.last
-}
-
-func storeAt(handle int64) (store.Store, error) {
-	stores.Lock()
-	defer stores.Unlock()
-	s, ok := stores.open[handle]
-	if !ok {
-		return nil, fmt.Errorf("%w of a store: %d", core.ErrHandle, handle)
-	}
-	return s, nil
-}
+// stores are the stores callers hold, texts what calls have to say that the caller could not make room for.
+var (
+	stores = handles[store.Store]{of: " of a store"}
+	texts  = handles[string]{of: " of a text"}
+)
 
 // giveText keeps a text for TextTake and writes its number and length, 0 and 0 for an empty one.
 func giveText(s string, handleOut, lenOut uint64) {
@@ -48,24 +26,16 @@ func giveText(s string, handleOut, lenOut uint64) {
 		put(lenOut, int64(0))
 		return
 	}
-	stores.Lock()
-	stores.last++
-	handle := stores.last
-	stores.texts[handle] = s
-	stores.Unlock()
-	put(handleOut, handle)
+	put(handleOut, texts.add(s))
 	put(lenOut, int64(len(s)))
 }
 
 // TextTake copies a text that a call has kept to the buffer, of its length, and forgets it.
 func TextTake(handle int64, bufAddr uint64, bufLen int64, errAddr uint64, errLen int64) int64 {
 	return call(errAddr, errLen, func() error {
-		stores.Lock()
-		s, ok := stores.texts[handle]
-		delete(stores.texts, handle)
-		stores.Unlock()
-		if !ok {
-			return fmt.Errorf("%w of a text: %d", core.ErrHandle, handle)
+		s, err := texts.take(handle)
+		if err != nil {
+			return err
 		}
 		copy(slice[byte](bufAddr, bufLen), s)
 		return nil
@@ -94,7 +64,7 @@ func StoreMemory(contentsAddr uint64, contentsLen int64, handleOut uint64, errAd
 				return err
 			}
 		}
-		put(handleOut, addStore(s))
+		put(handleOut, stores.add(s))
 		return nil
 	})
 }
@@ -121,7 +91,7 @@ func openStore(handleOut, controlAddr, errAddr uint64, errLen int64, open func(c
 		defer stop()
 		s, err := open(ctx)
 		if err == nil {
-			put(handleOut, addStore(s))
+			put(handleOut, stores.add(s))
 		}
 		return err
 	})
@@ -129,11 +99,7 @@ func openStore(handleOut, controlAddr, errAddr uint64, errLen int64, open func(c
 
 // StoreFree closes a store. An unknown handle is ignored.
 func StoreFree(handle int64) {
-	stores.Lock()
-	s, ok := stores.open[handle]
-	delete(stores.open, handle)
-	stores.Unlock()
-	if ok {
+	if s, err := stores.take(handle); err == nil {
 		_ = s.Close()
 	}
 }
@@ -141,7 +107,7 @@ func StoreFree(handle int64) {
 // StoreNextSuffixes counts one more holder of each of count keys and writes how many there were before, int64.
 func StoreNextSuffixes(handle int64, keysAddr uint64, keysLen, count int64, suffixesOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
 	return call(errAddr, errLen, func() error {
-		s, err := storeAt(handle)
+		s, err := stores.get(handle)
 		if err != nil {
 			return err
 		}
@@ -176,7 +142,7 @@ func StoreAssign(handle int64, idsAddr uint64, idsLen, count int64, sepAddr uint
 	codesAddr uint64, levels int64, versionAddr uint64, versionLen int64, modelAddr uint64, modelLen int64,
 	mostAddr, changedOut, otherOut, textOut, textLenOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
 	return call(errAddr, errLen, func() error {
-		s, err := storeAt(handle)
+		s, err := stores.get(handle)
 		if err != nil {
 			return err
 		}
@@ -238,7 +204,7 @@ func StoreAssign(handle int64, idsAddr uint64, idsLen, count int64, sepAddr uint
 // StoreHolders writes how many holders each of count ids has, int64, as resolve.Holders tells.
 func StoreHolders(handle int64, idsAddr uint64, idsLen, count int64, holdersOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
 	return call(errAddr, errLen, func() error {
-		s, err := storeAt(handle)
+		s, err := stores.get(handle)
 		if err != nil {
 			return err
 		}
@@ -257,7 +223,7 @@ func StoreHolders(handle int64, idsAddr uint64, idsLen, count int64, holdersOut,
 // StoreKnows writes for each of count items 1 if the version knows it, else 0, int64.
 func StoreKnows(handle int64, versionAddr uint64, versionLen int64, itemsAddr uint64, itemsLen, count int64, knownOut, controlAddr uint64, errAddr uint64, errLen int64) int64 {
 	return call(errAddr, errLen, func() error {
-		s, err := storeAt(handle)
+		s, err := stores.get(handle)
 		if err != nil {
 			return err
 		}
@@ -281,7 +247,7 @@ func StoreKnows(handle int64, versionAddr uint64, versionLen int64, itemsAddr ui
 // StoreLookup gives, as a text to take, the items that have these ids, with zero bytes between them.
 func StoreLookup(handle int64, idsAddr uint64, idsLen, count int64, textOut, textLenOut uint64, errAddr uint64, errLen int64) int64 {
 	return call(errAddr, errLen, func() error {
-		s, err := storeAt(handle)
+		s, err := stores.get(handle)
 		if err != nil {
 			return err
 		}
@@ -300,7 +266,7 @@ func StoreLookup(handle int64, idsAddr uint64, idsLen, count int64, textOut, tex
 // StoreForget makes a version forget items and writes how many were known, int64; with release their ids are given back.
 func StoreForget(handle int64, versionAddr uint64, versionLen int64, itemsAddr uint64, itemsLen, count, release int64, knownOut, errAddr uint64, errLen int64) int64 {
 	return call(errAddr, errLen, func() error {
-		s, err := storeAt(handle)
+		s, err := stores.get(handle)
 		if err != nil {
 			return err
 		}
@@ -324,7 +290,7 @@ func StoreForget(handle int64, versionAddr uint64, versionLen int64, itemsAddr u
 func StorePage(handle int64, versionAddr uint64, versionLen int64, prefixAddr uint64, levels int64, pathAddr uint64, pathLen int64,
 	keyAddr uint64, keyLen, limit int64, countOut, textOut, textLenOut, controlAddr, errAddr uint64, errLen int64) int64 {
 	return call(errAddr, errLen, func() error {
-		s, err := storeAt(handle)
+		s, err := stores.get(handle)
 		if err != nil {
 			return err
 		}
@@ -358,7 +324,7 @@ func StorePage(handle int64, versionAddr uint64, versionLen int64, prefixAddr ui
 func StoreImport(handle int64, versionAddr uint64, versionLen int64, keysAddr uint64, keysLen int64, idsAddr uint64, idsLen int64,
 	pathsAddr uint64, pathsLen, count int64, addedOut, controlAddr, errAddr uint64, errLen int64) int64 {
 	return call(errAddr, errLen, func() error {
-		s, err := storeAt(handle)
+		s, err := stores.get(handle)
 		if err != nil {
 			return err
 		}
@@ -389,7 +355,7 @@ func StoreImport(handle int64, versionAddr uint64, versionLen int64, keysAddr ui
 // StoreModel gives, as a text to take, what tells the model of a version from others, empty if nothing does.
 func StoreModel(handle int64, versionAddr uint64, versionLen int64, textOut, textLenOut uint64, errAddr uint64, errLen int64) int64 {
 	return call(errAddr, errLen, func() error {
-		s, err := storeAt(handle)
+		s, err := stores.get(handle)
 		if err != nil {
 			return err
 		}
@@ -406,7 +372,7 @@ func StoreModel(handle int64, versionAddr uint64, versionLen int64, textOut, tex
 // StoreSnapshot gives the contents of a store in memory as a text to take.
 func StoreSnapshot(handle int64, textOut, textLenOut uint64, errAddr uint64, errLen int64) int64 {
 	return call(errAddr, errLen, func() error {
-		s, err := storeAt(handle)
+		s, err := stores.get(handle)
 		if err != nil {
 			return err
 		}
@@ -423,7 +389,7 @@ func StoreSnapshot(handle int64, textOut, textLenOut uint64, errAddr uint64, err
 // StoreBackup copies the database of a SQLite store to a file.
 func StoreBackup(handle int64, pathAddr uint64, pathLen int64, errAddr uint64, errLen int64) int64 {
 	return call(errAddr, errLen, func() error {
-		s, err := storeAt(handle)
+		s, err := stores.get(handle)
 		if err != nil {
 			return err
 		}
